@@ -1,0 +1,71 @@
+# `make` alone lists what there is. `make -C <checkout> <target>` works from anywhere.
+
+PYTHON ?= python3
+MODEL ?= smollm2-135m
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow test-all lint fix docs bench lock clean
+
+help: ## what there is
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: $(SETUP) ## .venv with every locked dependency and hoosh itself; again only when the locks change
+
+# The locks carry hashes; hoosh is built by the locked hatchling, so nothing is resolved here.
+$(SETUP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hoosh needs Python 3.11 or later: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+run: setup ## the gateway on 127.0.0.1:8088 with a small local model; no key, no account
+	$(BIN)/hoosh models pull $(MODEL)
+	$(BIN)/hoosh serve
+
+test: setup ## the fast suite, a few minutes
+	$(BIN)/pytest -m "not slow"
+
+test-slow: setup ## what takes longer: soak, sweeps, the whole wire corpus
+	$(BIN)/pytest -m slow
+
+test-all: test test-slow ## both
+
+lint: setup ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup ## write the generated parts of docs/ again
+	$(BIN)/python docs/generate.py
+
+bench: setup bench/mock bench/sseload ## load test against nginx (docs/performance.md)
+	$(BIN)/python bench/run.py
+
+bench/mock bench/sseload: %: %.c
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ $<
+
+# `make lock LOCK=--upgrade` takes newer versions; without it only what pyproject.toml and dev.in ask for changes.
+LOCK ?=
+UV := build/uv
+COMPILE = $(UV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(LOCK) pyproject.toml
+lock: ## write requirements/*.txt again
+	$(PYTHON) -m venv $(UV)
+	$(UV)/bin/pip install --quiet --disable-pip-version-check uv
+	$(COMPILE) -o requirements/run.txt
+	$(COMPILE) --extra llama -c requirements/run.txt -o requirements/llama.txt
+	$(COMPILE) --extra llama -c requirements/llama.txt requirements/dev.in -o requirements/dev.txt
+	rm -rf $(UV)
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist bench/mock bench/sseload bench/logs .coverage .*_cache .hypothesis
+	find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,315 @@
+"""The composition root: configuration in, wired objects out. The only file that knows all classes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from urllib.parse import urlsplit
+
+import msgspec
+
+from hoosh.config.schema import Config, ProviderConfig
+from hoosh.core.call import Call
+from hoosh.core.errors import ConfigError, HooshError
+from hoosh.core.plan import Plan
+from hoosh.core.principal import Principal
+from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.dialects import ClientDialect
+from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from hoosh.engine.backend import Backend
+from hoosh.engine.catalog import Catalog, Rules
+from hoosh.engine.discovery import discover
+from hoosh.engine.engine import Engine, World
+from hoosh.engine.settler import Settler
+from hoosh.http.asgi import App, Route
+from hoosh.http.health import Health
+from hoosh.http.inference import Inference
+from hoosh.http.models import Models
+from hoosh.http.request import Limits, new_id
+from hoosh.http.sink import Message
+from hoosh.local.embedded import EmbeddedTransport, has_engine
+from hoosh.local.store import ModelStore, default_root
+from hoosh.local.supervisor import EngineSettings, Supervisor
+from hoosh.ports import Journal, Reply, Transport
+from hoosh.providers import Provider
+from hoosh.providers.quirks import cap_output
+from hoosh.providers.registry import PROVIDERS, find
+from hoosh.stores.memory import MemoryBudgets, MemoryLimits, StaticKeys
+from hoosh.transport.pool import HTTPTransport
+from hoosh.transport.proxy import Proxies, proxies_from
+from hoosh.transport.settings import TransportSettings
+
+# What the file names comes first, then what is found, then the small model of our own.
+FOUND_PRIORITY = 20
+EMBEDDED_PRIORITY = 30
+
+
+
+
+class SystemClock:
+    """ports.Clock."""
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def unix_s(self) -> int:
+        return int(time.time())
+
+
+class SchemeTransport:
+    """ports.Transport: `embedded://` goes to the engine in the child process, all else over HTTP."""
+
+    def __init__(self, http: Transport, embedded: Transport) -> None:
+        self._http = http
+        self._embedded = embedded
+
+    def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> AbstractAsyncContextManager[Reply]:
+        chosen = self._embedded if base_url.startswith("embedded://") else self._http
+        return chosen.exchange(base_url, request, timeouts)
+
+
+class Gateway:
+    """Everything of one process. `open` looks around and starts what runs in the background, `close` ends it."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], journal: Journal) -> None:
+        self.config = config
+        self._environ = environ
+        self._journal = journal
+        self.clock = SystemClock()
+        self.store = ModelStore(default_root(environ))
+        self.http = HTTPTransport(_transport_settings(config, environ))
+        self.supervisor = self._supervise()
+        supervisors = {config.embedded.model: self.supervisor} if self.supervisor else {}
+        self.transport = SchemeTransport(self.http, EmbeddedTransport(self.http, supervisors))
+        self.keys = StaticKeys([(key.token.reveal(), Principal(key.name, key.pool)) for key in config.keys])
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Find providers (loopback only), then wire the engine. `catalog`, `engine` and `app` exist from here on."""
+        backends = _configured(self.config)
+        backends += await self._found({backend.provider.name for backend in backends})
+        rules = _rules(self.config, self.supervisor is not None)
+        self.catalog = Catalog(backends, rules, self.transport, self.clock)
+        budgets = MemoryBudgets({"default": None, **{pool.name: pool.capacity for pool in self.config.budgets}})
+        self.settler = Settler(budgets, self._journal, self.catalog, self.clock)
+        self.engine = Engine(
+            World(
+                limits=MemoryLimits(self.clock),
+                budgets=budgets,
+                transport=self.transport,
+                catalog=self.catalog,
+                settler=self.settler,
+                clock=self.clock,
+            )
+        )
+        self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
+        self.app = App(self._routes(), self.keys)
+        self.settler.start()
+        await self.catalog.refresh([backend.name for backend in backends if backend.local and not _is_embedded(backend)])
+
+    def start_background(self) -> None:
+        """What a server does beside serving: load the embedded model, keep looking at the local providers."""
+        if self.supervisor is not None and self.config.embedded.preload:
+            self._tasks.append(asyncio.create_task(self._preload(self.supervisor)))
+        if self.config.discovery.refresh_s:
+            self._tasks.append(asyncio.create_task(self._keep_looking(self.config.discovery.refresh_s)))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if hasattr(self, "settler"):
+            await self.settler.stop()
+        if self.supervisor is not None:
+            await self.supervisor.stop()
+        await self.http.aclose()
+
+    def _supervise(self) -> Supervisor | None:
+        """The embedded engine, where it is wanted, installed, and has weights."""
+        embedded = self.config.embedded
+        if not embedded.enabled or not has_engine():
+            return None
+        stored = self.store.find(embedded.model)
+        path = embedded.model_path or (stored.path if stored else None)
+        if path is None:
+            return None
+        if not path.is_file():
+            raise ConfigError(f"embedded.model_path: there is no file {path}")
+        settings = EngineSettings(
+            model_path=path,
+            alias=embedded.model,
+            context_tokens=embedded.context_tokens,
+            parallel=embedded.parallel,
+            threads=embedded.threads,
+        )
+        return Supervisor(settings, self.http)
+
+    async def _found(self, named: set[str]) -> list[Backend]:
+        """Local servers on their usual ports, providers with a key in the environment, the embedded engine."""
+        discovery = self.config.discovery
+        taken = {provider.base_url for provider in self.config.providers}
+        local = [kind for kind in PROVIDERS if _has_port(kind) and kind.name not in named and kind.base_url not in taken]
+        found: list[Backend] = []
+        if discovery.enabled:
+            found += await discover(local, self.http, self._environ, discovery.timeout_ms / 1e3)
+        if discovery.env_keys:
+            remote = [kind for kind in PROVIDERS if kind.env and kind.name not in named]
+            found += [backend for kind in remote if (backend := _keyed(kind, self._environ))]
+        found = [_later(backend, FOUND_PRIORITY) for backend in found]
+        if self.supervisor is not None and "embedded" not in named:
+            found.append(_later(_embedded(self.config.embedded.model), EMBEDDED_PRIORITY))
+        return found
+
+    def _routes(self) -> Sequence[Route]:
+        server, health = self.config.server, self.health
+        models = Models(self.catalog, self.clock)
+        limits = Limits(body_limit_bytes=server.body_limit_bytes, body_timeout_s=server.body_timeout_s)
+        chat = Inference(self.engine, OPENAI_CHAT, self.keys, limits, self.clock)
+        return (
+            Route(method="GET", path="/", endpoint=health.root, guarded=False),
+            Route(method="GET", path="/livez", endpoint=health.live, guarded=False),
+            Route(method="GET", path="/readyz", endpoint=health.is_ready, guarded=False),
+            Route(method="GET", path="/v1/health", endpoint=health.health, guarded=False),
+            Route(method="GET", path="/v1/health/providers", endpoint=health.providers),
+            Route(method="GET", path="/v1/models", endpoint=models.index),
+            Route(method="GET", path="/v1/models/*", endpoint=models.show),
+            Route(method="POST", path="/v1/chat/completions", endpoint=chat, guarded=False),
+        )
+
+    async def _preload(self, supervisor: Supervisor) -> None:
+        with suppress(Exception):  # the next request says why
+            await supervisor.base_url()
+
+    async def _keep_looking(self, every_s: float) -> None:
+        names = [backend.name for backend in self.catalog.backends.values() if backend.local and not _is_embedded(backend)]
+        while names:
+            await asyncio.sleep(every_s)
+            await self.catalog.refresh(names)
+
+
+def _transport_settings(config: Config, environ: Mapping[str, str]) -> TransportSettings:
+    network = config.network
+    return TransportSettings(
+        proxies=proxies_from(environ) if network.trust_env_proxy else Proxies(),
+        ca_file=str(network.ca_file or ""),
+        max_reply_bytes=network.max_reply_bytes,
+    )
+
+
+def _rules(config: Config, has_embedded: bool) -> Rules:  # noqa: FBT001 - a fact, not a mode
+    retry = config.retry
+    plan = Plan(
+        targets=(),
+        tries=retry.tries,
+        attempts=retry.max_attempts,
+        base_s=retry.base_delay_s,
+        max_s=retry.max_delay_s,
+    )
+    return Rules(aliases=config.aliases, default_model=config.embedded.model if has_embedded else "", plan=plan)
+
+
+def _configured(config: Config) -> list[Backend]:
+    return [_backend(entry, config) for entry in config.providers if entry.enabled]
+
+
+def _backend(entry: ProviderConfig, config: Config) -> Backend:
+    kind = find(entry.type)
+    if kind is None:  # the loader has checked it
+        raise ConfigError(f'unknown provider "{entry.type}"')
+    ways = kind.ways
+    if entry.max_tokens_limit is not None:
+        ways = msgspec.structs.replace(ways, quirks=(*ways.quirks, cap_output(entry.max_tokens_limit)))
+    return Backend(
+        name=entry.name,
+        provider=kind,
+        base_url=entry.base_url or kind.base_url,
+        auth=kind.sign(entry.api_key.reveal()) if entry.api_key else (),
+        models=entry.models,
+        priority=entry.priority,
+        local=kind.local if entry.local is None else entry.local,
+        timeouts=entry.timeouts(config.network),
+        rate_limit_rpm=entry.rate_limit_rpm,
+        ways=ways,
+    )
+
+
+def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:
+    key = next((value for name in kind.env if (value := environ.get(name, "").strip())), "")
+    if not key:
+        return None
+    return Backend(
+        name=kind.name, provider=kind, base_url=kind.base_url, auth=kind.sign(key), ways=kind.ways, local=kind.local
+    )
+
+
+def _embedded(model: str) -> Backend:
+    kind = find("embedded")
+    if kind is None:
+        raise ConfigError("the embedded provider is not in the registry")
+    return Backend(
+        name=kind.name, provider=kind, base_url=f"embedded://{model}", models=(model,), ways=kind.ways, local=True
+    )
+
+
+def _later(backend: Backend, priority: int) -> Backend:
+    return msgspec.structs.replace(backend, priority=priority)
+
+
+def _has_port(kind: Provider) -> bool:
+    return kind.local and urlsplit(kind.base_url).port is not None
+
+
+def _is_embedded(backend: Backend) -> bool:
+    return backend.base_url.startswith("embedded://")
+
+
+class _WriteSink:
+    """ports.Sink for a caller in this process: pieces go to `write`, an error is raised."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self.started = False
+
+    def head(self, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """There is no head."""
+
+    async def write(self, data: bytes) -> None:
+        self.started = True
+        self._write(data)
+
+    async def close(self, data: bytes) -> None:
+        self._write(data)
+
+    async def fail(self, error: HooshError) -> None:
+        raise error
+
+
+async def ask(gateway: Gateway, body: bytes, write: Callable[[bytes], None], answer: ClientDialect) -> None:
+    """Answer one OpenAI chat body in this process, in the dialect `answer`. Raises HooshError."""
+    call = Call(
+        id=new_id(),
+        dialect=answer.name,
+        request=OPENAI_CHAT.parse(body),
+        body=body,
+        arrived_ns=gateway.clock.monotonic_ns(),
+    )
+    await gateway.engine.serve(call, answer, _WriteSink(write))
+
+
+async def page(gateway: Gateway, path: str) -> bytes:
+    """The body of a page of the gateway, without a server."""
+    parts: list[bytes] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        parts.append(message.get("body", b""))
+
+    await gateway.app({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
+    return b"".join(parts)
+
+
+def known_types() -> frozenset[str]:
+    """The names that a provider's `type` may have in a configuration."""
+    return frozenset(name for kind in PROVIDERS for name in (kind.name, *kind.aliases))

@@ -1,0 +1,339 @@
+"""The command line. Errors are one line on stderr; exit codes: 0 well, 1 failed, 2 wrong use or configuration.
+
+`--json` prints one JSON value instead of text. Imports are lazy: `hoosh --help` needs none of the gateway.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from hoosh import __version__
+from hoosh.core.errors import ConfigError, HooshError
+
+if TYPE_CHECKING:
+    from hoosh.app import Gateway
+    from hoosh.config.schema import Config
+
+ConfigPath = Annotated[Path | None, Parameter(name=["--config", "-c"], help="hoosh.toml to read.")]
+Server = Annotated[str | None, Parameter(help="A running gateway, as http://127.0.0.1:8088 (or $HOOSH_URL).")]
+Key = Annotated[str | None, Parameter(help="API key for --server (or $HOOSH_API_KEY).")]
+AsJSON = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+
+cli = App(
+    name="hoosh",
+    version=__version__,
+    help="One OpenAI-compatible endpoint over local and remote models. To get started: hoosh serve",
+)
+models_cli = App(name="models", help="List models that can be called; pull or remove local weights.")
+config_cli = App(name="config", help="Check the configuration, or print its schema or an example.")
+cli.command(models_cli)
+cli.command(config_cli)
+cli.register_install_completion_command(help="Install shell completion for bash, zsh or fish.")
+
+
+def main() -> None:
+    """The entry point: runs a command and turns an error into one line."""
+    try:
+        code = cli()
+    except HooshError as error:
+        prefix = "" if isinstance(error, ConfigError) and "\n" in error.message else "hoosh: "
+        sys.stderr.write(f"{prefix}{error.message}\n")
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@cli.command
+def serve(
+    *,
+    port: Annotated[int | None, Parameter(name=["--port", "-p"], help="TCP port (8088).")] = None,
+    bind: Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1).")] = None,
+    config: ConfigPath = None,
+) -> None:
+    """Serve the gateway."""
+    environ = dict(os.environ)
+    if port is not None:
+        environ["HOOSH_SERVER__PORT"] = str(port)
+    if bind is not None:
+        environ["HOOSH_SERVER__BIND"] = bind
+    loaded, path = _load(config, environ)
+    from hoosh.config.checks import check_bind  # noqa: PLC0415
+
+    check_bind(loaded)
+    _run(lambda: _serve(loaded, path))
+
+
+async def _serve(config: "Config", path: Path | None) -> None:
+    from hoosh.app import Gateway  # noqa: PLC0415
+    from hoosh.http.server import ServerSettings, listen, serve  # noqa: PLC0415
+    from hoosh.telemetry.log import LineJournal, as_json, as_text, set_up  # noqa: PLC0415
+
+    set_up(config.logging.level, config.logging.format)
+    server = config.server
+    listening = listen(server.bind, server.port)
+    journal = LineJournal(sys.stderr, as_json if config.logging.format == "json" else as_text)
+    gateway = Gateway(config, os.environ, journal)
+    try:
+        await gateway.open()
+        gateway.start_background()
+        _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path)
+        settings = ServerSettings(
+            header_limit_bytes=server.header_limit_bytes,
+            header_timeout_s=server.header_timeout_s,
+            drain_s=server.drain_s,
+        )
+        await serve(gateway.app, listening, settings, gateway.health.drain)
+    finally:
+        await gateway.close()
+        journal.flush()
+        listening.close()
+
+
+def _banner(gateway: "Gateway", url: str, path: Path | None) -> None:
+    console = Console(highlight=False)
+    console.print(f"hoosh {__version__} on {url}  (configuration: {path or 'none, defaults'})")
+    for backend in gateway.catalog.backends.values():
+        count = len(gateway.catalog.standing(backend.name).models or backend.models)
+        what = f"{count} models" if count > 1 else ", ".join(backend.models) or "by model name"
+        console.print(f"  {backend.name:12} {backend.base_url}  {what}")
+    if not gateway.catalog.backends:
+        console.print("  no provider found: start a local server, set a provider's key, or run")
+        console.print("    pip install 'hoosh[llama]' && hoosh models pull smollm2-135m")
+    console.print(f"""try:
+  curl {url}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model": "default", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+  python -c 'import openai; print(openai.OpenAI(base_url="{url}/v1", api_key="any").chat.completions.create(
+    model="default", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'""")
+
+
+@cli.command
+def infer(
+    prompt: str,
+    *,
+    model: Annotated[str, Parameter(name=["--model", "-m"], help="Model to ask.")] = "default",
+    stream: Annotated[bool, Parameter(negative=(), help="Print the answer as it comes.")] = False,
+    server: Server = None,
+    key: Key = None,
+    config: ConfigPath = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Ask a model. Without --server the gateway runs in this process."""
+    asked = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+    if server or os.environ.get("HOOSH_URL"):
+        from hoosh.client import HooshClient  # noqa: PLC0415
+
+        client = HooshClient(server, key)
+        if as_json:
+            _print_json(client.post("/v1/chat/completions", asked))
+            return
+        for text in client.stream_text(asked) if stream else [client.text(asked)]:
+            _write(text)
+        _write("\n")
+        return
+    loaded, _ = _load(config, os.environ)
+    _run(lambda: _infer(loaded, asked, stream=stream and not as_json, as_json=as_json))
+
+
+async def _infer(config: "Config", asked: dict[str, Any], *, stream: bool, as_json: bool) -> None:
+    from hoosh.app import Gateway, ask  # noqa: PLC0415
+    from hoosh.dialects import openai_chat, plain_text  # noqa: PLC0415
+    from hoosh.telemetry.log import QuietJournal  # noqa: PLC0415
+
+    gateway = Gateway(config, os.environ, QuietJournal())
+    try:
+        await gateway.open()
+        body = json.dumps({**asked, "stream": stream}).encode()
+        await ask(gateway, body, _write_bytes, openai_chat.DIALECT if as_json else plain_text.DIALECT)
+        _write("\n")
+    finally:
+        await gateway.close()
+
+
+@models_cli.default
+def models(*, server: Server = None, key: Key = None, config: ConfigPath = None, as_json: AsJSON = False) -> None:
+    """List the models that can be called."""
+    if server or os.environ.get("HOOSH_URL"):
+        from hoosh.client import HooshClient  # noqa: PLC0415
+
+        rows = HooshClient(server, key).get("/v1/models")["data"]
+    else:
+        loaded, _ = _load(config, os.environ)
+        rows = _run(lambda: _inspect(loaded, "/v1/models"))["data"]
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        _write('No models. Start a local server, set a provider\'s key, or run "hoosh models pull smollm2-135m".\n')
+    for row in rows:
+        state = "" if row["available"] else "  (not available)"
+        _write(f"{row['id']}  {row['provider']}{state}\n")
+
+
+@models_cli.command
+def pull(name: str, *, as_json: AsJSON = False) -> None:
+    """Download a model's weights; an interrupted download goes on where it stopped."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415
+
+    from hoosh.local.store import ModelStore, default_root  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        stored = ModelStore(default_root(os.environ)).pull(
+            name,
+            lambda progress: bar.update(
+                task, description=progress.phase, completed=progress.done_bytes, total=progress.total_bytes
+            ),
+        )
+    if as_json:
+        _print_json({"name": stored.name, "path": str(stored.path), "size_bytes": stored.size_bytes})
+    else:
+        _write(f"{stored.name}  {stored.path}\n")
+
+
+@models_cli.command
+def rm(name: str, *, as_json: AsJSON = False) -> None:
+    """Remove a model's weights."""
+    from hoosh.local.store import ModelStore, default_root  # noqa: PLC0415
+
+    ModelStore(default_root(os.environ)).remove(name)
+    if as_json:
+        _print_json({"name": name, "removed": True})
+    else:
+        _write(f"removed {name}\n")
+
+
+@cli.command
+def health(*, server: Server = None, key: Key = None, config: ConfigPath = None, as_json: AsJSON = False) -> int:
+    """Ask each provider how it is (or a running gateway with --server); exit code 1 if one is down."""
+    if server or os.environ.get("HOOSH_URL"):
+        from hoosh.client import HooshClient  # noqa: PLC0415
+
+        rows = HooshClient(server, key).get("/v1/health/providers")["providers"]
+    else:
+        loaded, _ = _load(config, os.environ)
+        rows = _run(lambda: _inspect(loaded, "/v1/health/providers"))["providers"]
+    if as_json:
+        _print_json(rows)
+    else:
+        table = Table("provider", "status", "address", "latency", "last error", box=None)
+        for row in rows:
+            latency = f"{row['latency_ms']:.0f} ms" if row["latency_ms"] is not None else "-"
+            table.add_row(row["provider"], row["status"], row["base_url"], latency, row["last_error"] or "")
+        Console().print(table if rows else "No providers.")
+    return int(any(row["status"] == "unhealthy" for row in rows))
+
+
+@cli.command
+def info(*, config: ConfigPath = None, as_json: AsJSON = False) -> None:
+    """Say what this installation has: version, configuration, engine, weights, kinds of providers."""
+    from hoosh.app import known_types  # noqa: PLC0415
+    from hoosh.local.embedded import has_engine  # noqa: PLC0415
+    from hoosh.local.store import ModelStore, default_root  # noqa: PLC0415
+
+    _, path = _load(config, os.environ)
+    store = ModelStore(default_root(os.environ))
+    facts = {
+        "version": __version__,
+        "python": sys.version.split()[0],
+        "config": str(path) if path else None,
+        "embedded_engine": has_engine(),
+        "model_store": str(default_root(os.environ)),
+        "weights": [stored.name for stored in store.list()],
+        "provider_types": sorted(known_types()),
+    }
+    if as_json:
+        _print_json(facts)
+        return
+    for name, value in facts.items():
+        _write(f"{name:16} {', '.join(value) if isinstance(value, list) else value}\n")
+
+
+@config_cli.command
+def check(path: Path | None = None, *, config: ConfigPath = None, as_json: AsJSON = False) -> None:
+    """Say whether the configuration is right; each mistake with its file and line."""
+    from hoosh.config.checks import check_bind  # noqa: PLC0415
+
+    loaded, found = _load(path or config, os.environ)
+    check_bind(loaded)
+    if as_json:
+        _print_json({"ok": True, "config": str(found) if found else None})
+    else:
+        _write(f"{found or 'no file, defaults'}: ok\n")
+
+
+@config_cli.command
+def schema() -> None:
+    """Print the JSON schema of hoosh.toml."""
+    from hoosh.config.reference import json_schema  # noqa: PLC0415
+
+    _write_bytes(json_schema())
+
+
+@config_cli.command
+def example() -> None:
+    """Print an example hoosh.toml with every key."""
+    from hoosh.config.reference import example as text  # noqa: PLC0415
+
+    _write(text())
+
+
+async def _inspect(config: "Config", path: str) -> Any:
+    """What a page of the gateway says, without a server."""
+    from hoosh.app import Gateway, page  # noqa: PLC0415
+    from hoosh.telemetry.log import QuietJournal  # noqa: PLC0415
+
+    gateway = Gateway(config, os.environ, QuietJournal())
+    try:
+        await gateway.open()
+        await gateway.catalog.refresh(list(gateway.catalog.backends))
+        return json.loads(await page(gateway, path))
+    finally:
+        await gateway.close()
+
+
+def _load(path: Path | None, environ: Any) -> "tuple[Config, Path | None]":
+    from hoosh.app import known_types  # noqa: PLC0415
+    from hoosh.config.load import find, load  # noqa: PLC0415
+
+    found = path or find(environ, Path.cwd())
+    return load(found, environ, known_types()), found
+
+
+def _run(main: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415
+    except ImportError:  # not on Windows
+        new_event_loop = asyncio.new_event_loop
+
+    async def started() -> Any:
+        return await main()
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(started())
+
+
+def _print_json(value: object) -> None:
+    _write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _write_bytes(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,106 @@
+"""
+Server-Sent Events. Source: WHATWG HTML, section 9.2.6, "Interpreting an event stream".
+
+Only CR, LF and CRLF end a line: U+2028, U+0085 and form feed are legal inside a JSON string, and readers that
+split there (str.splitlines and what is built on it) corrupt data. Each byte is searched once.
+"""
+
+from hoosh.codecs import MAX_FRAME_BYTES, Frame, FrameTooLarge
+
+BOM = b"\xef\xbb\xbf"
+
+
+class SSEDecoder:
+    """`feed` any split of the byte stream; get the same frames. A stream may begin with a BOM."""
+
+    __slots__ = ("_buf", "_data", "_event", "_line", "_max", "_scan", "_started")
+
+    def __init__(self, max_frame: int = MAX_FRAME_BYTES) -> None:
+        self._buf = bytearray()  # bytes from the start of the unfinished frame
+        self._line = 0  # where the unfinished line starts in _buf
+        self._scan = 0  # how far _buf has been searched for an end of line
+        self._data: list[bytes] = []
+        self._event = b""
+        self._started = False
+        self._max = max_frame
+
+    def feed(self, data: bytes) -> list[Frame]:
+        if not self._buf and (frames := self._whole_frames(data)) is not None:
+            return frames
+        buf = self._buf
+        buf += data
+        if not self._started:
+            if len(buf) < len(BOM) and BOM.startswith(bytes(buf)):
+                return []
+            self._started = True
+            if buf.startswith(BOM):
+                self._line = self._scan = len(BOM)
+        frames = []
+        while (line := self._next_line(final=False)) is not None:
+            self._take(line, frames)
+        if len(buf) > self._max:
+            raise FrameTooLarge(f"an event of more than {self._max} bytes")
+        return frames
+
+    def eof(self) -> list[Frame]:
+        """A frame without its blank line is incomplete and is dropped, as the standard says; a final lone CR ends a line."""
+        frames: list[Frame] = []
+        while (line := self._next_line(final=True)) is not None:
+            self._take(line, frames)
+        return frames
+
+    def _whole_frames(self, data: bytes) -> list[Frame] | None:
+        """
+        The common case, without a copy: whole events of one `data:` line each, ended by LF LF.
+        None means: take the long way.
+        """
+        if not data.endswith(b"\n\n") or b"\r" in data or len(data) > self._max:
+            return None
+        frames = []
+        for block in data[:-2].split(b"\n\n"):
+            if block[:5] != b"data:" or b"\n" in block:
+                return None
+            frames.append(Frame(block[6:] if block[5:6] == b" " else block[5:], block + b"\n\n"))
+        self._started = True
+        return frames
+
+    def _next_line(self, *, final: bool) -> bytes | None:
+        buf = self._buf
+        lf = buf.find(b"\n", self._scan)
+        cr = buf.find(b"\r", self._scan, lf if lf >= 0 else len(buf))
+        end = cr if cr >= 0 else lf
+        if end < 0:
+            self._scan = len(buf)
+            return None
+        after = end + 1
+        if cr >= 0:
+            if after == len(buf) and not final:  # a LF may follow: it would belong to this line
+                self._scan = end
+                return None
+            if buf[after : after + 1] == b"\n":
+                after += 1
+        line = bytes(buf[self._line : end])
+        self._line = self._scan = after
+        return line
+
+    def _take(self, line: bytes, frames: list[Frame]) -> None:
+        if not line:
+            if self._data:
+                frames.append(Frame(b"\n".join(self._data), bytes(self._buf[: self._line]), self._event))
+                self._data = []
+                del self._buf[: self._line]
+                self._line = self._scan = 0
+            self._event = b""
+            return
+        name, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value
+
+
+def sse(data: bytes, event: bytes = b"") -> bytes:
+    """One frame. `data` must hold no CR or LF, which JSON text never does."""
+    return b"event: %b\ndata: %b\n\n" % (event, data) if event else b"data: %b\n\n" % data

@@ -1,0 +1,140 @@
+"""What no type can say: names that must differ, aliases that must end, addresses that must be whole.
+
+Each check yields problems for places that are themselves well-formed; `broken` holds those that are not.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterator, Sequence
+from urllib.parse import urlsplit
+
+from hoosh.config.problem import Place, Problem, problem_at, quoted, unknown
+from hoosh.config.schema import Config
+from hoosh.core.errors import ConfigError
+
+_TOKEN_CHARS = 16
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+
+def check(config: Config, known_types: Collection[str], broken: Collection[Place]) -> list[Problem]:
+    found = [
+        *_bind(config),
+        *_names("keys", [key.name for key in config.keys], broken),
+        *_names("providers", [provider.name for provider in config.providers], broken),
+        *_names("budgets", [budget.name for budget in config.budgets], broken),
+        *_tokens(config, broken),
+        *_pools(config, broken),
+        *_types(config, known_types),
+        *_urls(config),
+        *_aliases(config.aliases),
+    ]
+    return [problem for problem in found if problem.place not in broken]
+
+
+def check_bind(config: Config) -> None:
+    """Refuse to be reachable by everyone. Raises: ConfigError, one line with the way out."""
+    if config.keys or _is_loopback(config.server.bind):
+        return
+    raise ConfigError(
+        f"server.bind: {config.server.bind} can be reached from other machines and there are no keys. "
+        'Add [[keys]] with a name and a token, or bind to "127.0.0.1".'
+    )
+
+
+def _is_loopback(bind: str) -> bool:
+    try:
+        return ipaddress.ip_address(bind).is_loopback
+    except ValueError:
+        return bind.lower() == "localhost"
+
+
+def _bind(config: Config) -> Iterator[Problem]:
+    bind = config.server.bind
+    try:
+        ipaddress.ip_address(bind)
+    except ValueError:
+        if not _HOST.fullmatch(bind):
+            yield problem_at(("server", "bind"), "expected an address or a host name; the port is server.port")
+
+
+def _names(section: str, names: Sequence[str], broken: Collection[Place]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        place: Place = (section, index, "name")
+        if not name or place in broken:
+            continue
+        if name in first:
+            text = f"{quoted(name)} is already the name of {section}[{first[name]}]; give this one another"
+            yield problem_at(place, text)
+        first.setdefault(name, index)
+
+
+def _tokens(config: Config, broken: Collection[Place]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, key in enumerate(config.keys):
+        token, place = key.token.reveal(), ("keys", index, "token")
+        if not token or place in broken:
+            continue
+        if len(token) < _TOKEN_CHARS:
+            yield problem_at(place, f"shorter than {_TOKEN_CHARS} characters; openssl rand -hex 24 makes a good one")
+        if token in first:
+            yield problem_at(place, f"the same token as that of keys[{first[token]}]")
+        first.setdefault(token, index)
+
+
+def _pools(config: Config, broken: Collection[Place]) -> Iterator[Problem]:
+    if any(place[:1] == ("budgets",) for place in broken):
+        return
+    pools = {"default", *(budget.name for budget in config.budgets)}
+    for index, key in enumerate(config.keys):
+        if key.pool not in pools:
+            yield problem_at(("keys", index, "pool"), unknown("budget", key.pool, pools))
+
+
+def _types(config: Config, known_types: Collection[str]) -> Iterator[Problem]:
+    for index, provider in enumerate(config.providers):
+        if provider.type and provider.type not in known_types:
+            yield problem_at(("providers", index, "type"), unknown("provider", provider.type, known_types))
+
+
+def _urls(config: Config) -> Iterator[Problem]:
+    for index, provider in enumerate(config.providers):
+        if provider.base_url is not None and (fault := _url_fault(provider.base_url)):
+            yield problem_at(("providers", index, "base_url"), fault)
+
+
+def _url_fault(url: str) -> str:
+    """What is wrong with it. The URL itself is not said: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return "not a URL: its host or port is wrong"
+    if parts.scheme not in ("http", "https"):
+        return 'expected a URL that begins with "http://" or "https://"'
+    if "@" in parts.netloc:
+        return "a URL holds no user and no password; put the key in api_key"
+    if "?" in url or "#" in url:
+        return "a base URL has no query and no fragment"
+    if not has_host or " " in url:
+        return "not a URL: its host or port is wrong"
+    return ""
+
+
+def _aliases(aliases: dict[str, str]) -> Iterator[Problem]:
+    """One problem for each circle, at the alias of it that stands first."""
+    seen: set[str] = set()
+    for name in aliases:
+        path: list[str] = []
+        at = name
+        while at in aliases and at not in seen:
+            seen.add(at)
+            path.append(at)
+            at = aliases[at]
+        if at in path:
+            circle = path[path.index(at) :]
+            place = ("aliases", at)
+            if len(circle) == 1:
+                yield problem_at(place, "points to itself")
+            else:
+                yield problem_at(place, f"goes round in a circle: {' -> '.join([*circle, at])}")

@@ -1,0 +1,207 @@
+"""Every setting: its type, bounds, default and meaning stand here and nowhere else.
+
+The file's validation, its JSON schema, its documentation and its example are all made from these structs.
+The unit of a number is in its name.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from hoosh.config.secret import Secret
+from hoosh.core.wire import Timeouts
+
+_TIMEOUTS = Timeouts()
+
+Name = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+Text = Annotated[str, Meta(min_length=1)]
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
+Level = Literal["debug", "info", "warning", "error"]
+Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ServerConfig(_Table, frozen=True):
+    bind: Annotated[str, Meta(description="Address to listen on. Off loopback, keys are required.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes any free one.")] = 8088
+    body_limit_bytes: Annotated[Bytes, Meta(description="Largest request body; more is answered 413.")] = 10_485_760
+    header_timeout_s: Annotated[Seconds, Meta(description="Time for a client to send its request's head.")] = 10.0
+    body_timeout_s: Annotated[Seconds, Meta(description="Time for a client to send its request's body.")] = 60.0
+    header_limit_bytes: Annotated[Bytes, Meta(description="Largest request head; more is answered 431.")] = 32_768
+    drain_s: Annotated[
+        float, Meta(ge=0, le=3600, description="Time that running calls get to end when the server stops.")
+    ] = 30.0
+
+
+class KeyConfig(_Table, frozen=True):
+    name: Annotated[Name, Meta(description="Who uses it; shown in logs and metrics.", examples=["laptop"])]
+    token: Annotated[
+        Secret,
+        Meta(description="What the client sends as its API key; at least 16 characters.", examples=["$LAPTOP_TOKEN"]),
+    ]
+    pool: Annotated[Name, Meta(description="Budget that its calls are charged to.")] = "default"
+
+
+class ProviderConfig(_Table, frozen=True):
+    type: Annotated[Name, Meta(description="Which kind of provider it is.", examples=["openai"])]
+    name: Annotated[
+        Name,
+        Meta(description="Its name in `provider/model`, logs and metrics; its type if not given.", examples=["work"]),
+    ] = ""
+    base_url: Annotated[
+        Text | None,
+        Meta(description="Where its API begins; the type's own address if not given.", examples=["http://gpu:8000/v1"]),
+    ] = None
+    api_key: Annotated[
+        Secret | None, Meta(description="The key that hoosh shows to the provider.", examples=["$OPENAI_API_KEY"])
+    ] = None
+    models: Annotated[
+        tuple[Text, ...],
+        Meta(description="Globs of the models it may serve; all if empty.", examples=[["gpt-*", "o*"]]),
+    ] = ()
+    priority: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Lower is tried first when several serve a model.")
+    ] = 10
+    enabled: Annotated[bool, Meta(description="Whether it takes part at all.")] = True
+    local: Annotated[
+        bool | None,
+        Meta(description="Whether no data leaves your machines; what the type says if not given.", examples=[True]),
+    ] = None
+    max_tokens_limit: Annotated[
+        Tokens | None, Meta(description="Most output tokens that a call may ask of it.", examples=[4096])
+    ] = None
+    rate_limit_rpm: Annotated[
+        Count | None, Meta(description="Most requests per minute that hoosh sends to it.", examples=[600])
+    ] = None
+    connect_timeout_s: Annotated[
+        Seconds | None, Meta(description="Replaces `network.connect_timeout_s` for this one.", examples=[3.0])
+    ] = None
+    first_byte_timeout_s: Annotated[
+        Seconds | None, Meta(description="Replaces `network.first_byte_timeout_s` for this one.", examples=[600.0])
+    ] = None
+    idle_timeout_s: Annotated[
+        Seconds | None, Meta(description="Replaces `network.idle_timeout_s` for this one.", examples=[60.0])
+    ] = None
+    total_timeout_s: Annotated[
+        Seconds | None, Meta(description="Replaces `network.total_timeout_s` for this one.", examples=[7200.0])
+    ] = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            msgspec.structs.force_setattr(self, "name", self.type)
+        if self.base_url is not None:
+            # A request's path begins with "/".
+            msgspec.structs.force_setattr(self, "base_url", self.base_url.rstrip("/"))
+
+    def timeouts(self, network: "NetworkConfig") -> Timeouts:
+        return Timeouts(
+            connect_s=self.connect_timeout_s or network.connect_timeout_s,
+            first_byte_s=self.first_byte_timeout_s or network.first_byte_timeout_s,
+            idle_s=self.idle_timeout_s or network.idle_timeout_s,
+            total_s=self.total_timeout_s or network.total_timeout_s,
+        )
+
+
+class NetworkConfig(_Table, frozen=True):
+    ca_file: Annotated[
+        Path | None,
+        Meta(description="PEM file of the certificates to trust, in place of the system's.", examples=["ca.pem"]),
+    ] = None
+    trust_env_proxy: Annotated[
+        bool, Meta(description="Whether HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are obeyed.")
+    ] = True
+    max_reply_bytes: Annotated[Bytes, Meta(description="Largest reply that is taken from a provider.")] = 67_108_864
+    connect_timeout_s: Annotated[Seconds, Meta(description="Time to reach a provider: TCP and TLS.")] = (
+        _TIMEOUTS.connect_s
+    )
+    first_byte_timeout_s: Annotated[
+        Seconds, Meta(description="Time from the request sent to the reply's first byte.")
+    ] = _TIMEOUTS.first_byte_s
+    idle_timeout_s: Annotated[Seconds, Meta(description="Longest silence between two pieces of a reply.")] = (
+        _TIMEOUTS.idle_s
+    )
+    total_timeout_s: Annotated[Seconds, Meta(description="Time for a whole exchange with a provider.")] = (
+        _TIMEOUTS.total_s
+    )
+
+
+class BudgetConfig(_Table, frozen=True):
+    name: Annotated[Name, Meta(description="Name of the pool of tokens.", examples=["default"])]
+    capacity: Annotated[Tokens, Meta(description="Tokens that may be used in all.", examples=[1_000_000])]
+
+
+class RetryConfig(_Table, frozen=True):
+    tries: Annotated[int, Meta(ge=1, le=20, description="Attempts at one provider before the next one.")] = 2
+    max_attempts: Annotated[int, Meta(ge=1, le=100, description="Attempts of one call over all providers.")] = 6
+    base_delay_s: Annotated[
+        float, Meta(ge=0, le=60, description="Wait before the second attempt; doubles each time.")
+    ] = 0.25
+    max_delay_s: Annotated[float, Meta(ge=0, le=600, description="Longest wait between two attempts.")] = 8.0
+
+
+class DiscoveryConfig(_Table, frozen=True):
+    enabled: Annotated[bool, Meta(description="Whether local servers are looked for on their usual ports.")] = True
+    timeout_ms: Annotated[int, Meta(ge=1, le=60_000, description="Time for a local server to answer.")] = 300
+    env_keys: Annotated[
+        bool, Meta(description="Whether a provider's key in the environment, as OPENAI_API_KEY, turns it on.")
+    ] = True
+    refresh_s: Annotated[
+        float, Meta(ge=0, le=86400, description="Time between two looks at what providers serve; 0 looks only once.")
+    ] = 30.0
+
+
+class EmbeddedConfig(_Table, frozen=True):
+    enabled: Annotated[bool, Meta(description="Whether hoosh runs a small model of its own.")] = True
+    model: Annotated[Text, Meta(description="Name of that model.")] = "smollm2-135m"
+    model_path: Annotated[Path | None, Meta(description="GGUF file to run in its place.", examples=["model.gguf"])] = (
+        None
+    )
+    context_tokens: Annotated[int, Meta(ge=256, le=1_048_576, description="Context of one call.")] = 4096
+    parallel: Annotated[int, Meta(ge=1, le=64, description="Calls that run at once; more wait.")] = 2
+    threads: Annotated[int, Meta(ge=0, le=1024, description="Threads to compute with; 0 takes the CPU quota.")] = 0
+    preload: Annotated[bool, Meta(description="Whether it is loaded at the start, not at the first call.")] = True
+
+
+class LoggingConfig(_Table, frozen=True):
+    level: Annotated[
+        Level,
+        # msgspec would sort them.
+        Meta(description="Least severe entry that is written.", extra_json_schema={"enum": list(get_args(Level))}),
+    ] = "info"
+    format: Annotated[Literal["json", "text"], Meta(description="One JSON object or one line of text per entry.")] = (
+        "json"
+    )
+
+
+class Config(_Table, frozen=True):
+    """The whole file."""
+
+    server: Annotated[ServerConfig, Meta(description="The HTTP server.")] = ServerConfig()
+    keys: Annotated[tuple[KeyConfig, ...], Meta(description="Who may call. Without any, loopback only.")] = ()
+    providers: Annotated[
+        tuple[ProviderConfig, ...], Meta(description="Where models are served, besides what discovery finds.")
+    ] = ()
+    network: Annotated[NetworkConfig, Meta(description="How providers are reached.")] = NetworkConfig()
+    aliases: Annotated[
+        dict[str, Text],
+        Meta(
+            description='Other names for models: name = "model" or "provider/model".',
+            examples=[{"fast": "openai/gpt-4.1-mini"}],
+        ),
+    ] = {}
+    budgets: Annotated[tuple[BudgetConfig, ...], Meta(description="Pools of tokens that keys are charged to.")] = ()
+    retry: Annotated[RetryConfig, Meta(description="What happens when a provider fails before its answer.")] = (
+        RetryConfig()
+    )
+    discovery: Annotated[DiscoveryConfig, Meta(description="What is found without being configured.")] = (
+        DiscoveryConfig()
+    )
+    embedded: Annotated[EmbeddedConfig, Meta(description="The model that hoosh runs itself.")] = EmbeddedConfig()
+    logging: Annotated[LoggingConfig, Meta(description="What is written to standard error.")] = LoggingConfig()

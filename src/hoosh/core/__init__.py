@@ -1,0 +1,1 @@
+"""Words: the frozen types that every room speaks. Imports nothing of hoosh."""

@@ -1,0 +1,126 @@
+"""The life of one call: asked (Call), running (Account), over (Receipt)."""
+
+import enum
+
+import msgspec
+
+from hoosh.core.chat import ChatRequest
+from hoosh.core.errors import HooshError
+from hoosh.core.events import Event, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.plan import Attempt, Target
+from hoosh.core.principal import ANONYMOUS, Principal
+from hoosh.core.usage import Usage
+
+
+class Outcome(enum.Enum):
+    OK = "ok"
+    REJECTED = "rejected"  # refused before anything was sent to a provider
+    FAILED = "failed"  # told to the client as an error
+    CANCELLED = "cancelled"  # the client left, or the gateway stops
+    CRASHED = "crashed"  # a bug of ours
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller asked of the gateway itself, by header or body. "" means no wish."""
+
+    provider: str = ""
+    pool: str = ""
+    agent: str = ""
+    local_only: bool = False
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request's identity. Named before anything is acquired: `id` is the root of every reservation's id."""
+
+    id: str
+    dialect: str
+    request: ChatRequest
+    body: bytes
+    principal: Principal = ANONYMOUS
+    wishes: Wishes = Wishes()
+    arrived_ns: int = 0
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """An upper bound set aside for one attempt. `id` is the attempt's id and the key of idempotency."""
+
+    id: str
+    pool: str
+    tokens: int
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """How one attempt ended. `absorbed`: it failed and another attempt took its place."""
+
+    id: str
+    pool: str
+    usage: Usage
+    target: Target
+    error: str = ""
+    absorbed: bool = False
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One failed attempt, for the explanation."""
+
+    target: Target
+    error: HooshError
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What is logged and counted of a finished call: one value for all of them."""
+
+    call_id: str
+    model: str
+    outcome: Outcome
+    status: int
+    principal: Principal
+    target: Target | None
+    attempts: int
+    usage: Usage
+    stream: bool
+    first_event_ns: int
+    total_ns: int
+    error: str = ""
+    wishes: Wishes = Wishes()
+
+
+class Account:
+    """Everything that one call will owe; its only owner is the engine. Pessimistic: crashed until proven otherwise."""
+
+    __slots__ = (
+        "attempt",
+        "call",
+        "error",
+        "first_event_ns",
+        "hold",
+        "outcome",
+        "reported",
+        "seen_chars",
+        "settlements",
+        "tried",
+    )
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.outcome = Outcome.CRASHED
+        self.error: HooshError | None = None
+        self.attempt: Attempt | None = None
+        self.hold: Hold | None = None
+        self.settlements: list[Settlement] = []
+        self.tried: list[Tried] = []
+        self.reported: Usage | None = None
+        self.seen_chars = 0
+        self.first_event_ns = 0
+
+    def observe(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Raw:
+            for inner in event.events:  # type: ignore[union-attr]
+                self.observe(inner)
+        elif kind is Text or kind is Reasoning or kind is Refusal:
+            self.seen_chars += len(event.text)  # type: ignore[union-attr]
+        elif kind is ToolDelta:
+            self.seen_chars += len(event.name) + len(event.arguments)  # type: ignore[union-attr]
+        elif kind is Metered:
+            self.reported = event.usage  # type: ignore[union-attr]

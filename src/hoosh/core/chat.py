@@ -1,0 +1,127 @@
+"""
+One chat request in the house's own words: what every dialect parses into and renders from.
+
+JSON that nobody here reads (tool schemas, unknown fields) stays JSON text, so nothing is lost or reordered.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+
+
+class TextPart(msgspec.Struct, frozen=True, tag="text"):
+    text: str
+
+
+class ImagePart(msgspec.Struct, frozen=True, tag="image"):
+    """Either `url` (http or https) or `data` (base64, no prefix) with its `media_type`."""
+
+    url: str = ""
+    data: str = ""
+    media_type: str = ""
+    detail: str = ""
+
+
+class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
+    """What the model thought on an earlier turn, with the provider's proof of it."""
+
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """`arguments` is JSON text of an object ("" counts as {})."""
+
+    id: str
+    name: str
+    arguments: str = ""
+    signature: str = ""
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
+    """The answer to the call `call_id`; `name` is the tool's name where the client or the history tells it."""
+
+    call_id: str
+    parts: tuple["TextPart | ImagePart", ...] = ()
+    name: str = ""
+
+
+class ForeignPart(msgspec.Struct, frozen=True, tag="foreign"):
+    """A part that only its own dialect understands (audio, file, ...): JSON text, passed on or declared as dropped."""
+
+    kind: str
+    json: bytes
+
+
+Part: TypeAlias = TextPart | ImagePart | ReasoningPart | ToolCall | ToolResult | ForeignPart
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: Role
+    parts: tuple[Part, ...] = ()
+    name: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts if type(part) is TextPart)
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """`schema` is the JSON text of the parameters' JSON Schema, b"" for none."""
+
+    name: str
+    description: str = ""
+    schema: bytes = b""
+    strict: bool | None = None
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """`name` only with mode "named"."""
+
+    mode: Literal["auto", "none", "required", "named"]
+    name: str = ""
+
+
+class ResponseFormat(msgspec.Struct, frozen=True):
+    """`schema` is JSON text; only with kind "json_schema"."""
+
+    kind: Literal["text", "json_object", "json_schema"]
+    name: str = ""
+    schema: bytes = b""
+    strict: bool | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`extra` keeps the fields that the canon has no word for: (name, JSON text) in the client's order."""
+
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tools: bool | None = None
+    response_format: ResponseFormat | None = None
+    sampling: Sampling = Sampling()
+    max_output_tokens: int | None = None
+    n: int = 1
+    stream: bool = False
+    include_usage: bool = False
+    effort: Effort | None = None
+    user: str = ""
+    extra: tuple[tuple[str, bytes], ...] = ()

@@ -1,0 +1,246 @@
+"""
+The error tree. Each class answers four questions: whose fault, which status, may we try again, when.
+
+    HooshError
+    ├── ClientError      BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404 · UnknownModel 404
+    │                    · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · UnsupportedMedia 415
+    │                    · RateLimited 429 · BudgetExceeded 429
+    ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
+    │   ├── retry        Overloaded · ConnectFailed · Reset
+    │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · ModelGone · Truncated · Idle
+    │   └── stop         Refused · ContextTooLong
+    ├── DeadlineExceeded the call's own time is over; nothing more is tried
+    ├── Exhausted        every target failed; carries the last cause's status
+    ├── NoProvider       a model is known but nothing may serve it now
+    └── ConfigError      at start only; says file and line
+
+Which reply of a provider becomes which error is the dialect's business (it read the body); what to do
+about it is policy.attempts'; how to say it to the client is the client dialect's.
+"""
+
+from typing import ClassVar, Literal
+
+Verdict = Literal["retry", "next", "stop"]
+
+
+class HooshError(Exception):
+    """`message` is safe to show to the client; it never holds a secret or an upstream address."""
+
+    status: int = 500
+    code: str = "internal_error"
+    kind: str = "api_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class ClientError(HooshError):
+    """The caller can mend it."""
+
+    status = 400
+    kind = "invalid_request_error"
+    code = "invalid_request"
+
+
+class BadRequest(ClientError):
+    pass
+
+
+class Unauthorized(ClientError):
+    status = 401
+    kind = "authentication_error"
+    code = "invalid_api_key"
+
+
+class Forbidden(ClientError):
+    status = 403
+    kind = "permission_error"
+    code = "forbidden"
+
+
+class NotFound(ClientError):
+    status = 404
+    kind = "not_found_error"
+    code = "not_found"
+
+
+class UnknownModel(ClientError):
+    status = 404
+    kind = "invalid_request_error"
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ClientError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(ClientError):
+    """The client did not send its whole request in time."""
+
+    status = 408
+    kind = "timeout_error"
+    code = "timeout"
+
+
+class TooLarge(ClientError):
+    status = 413
+    code = "request_too_large"
+
+
+class UnsupportedMedia(ClientError):
+    status = 415
+    code = "unsupported_media_type"
+
+
+class RateLimited(ClientError):
+    status = 429
+    kind = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class BudgetExceeded(ClientError):
+    status = 429
+    kind = "rate_limit_error"
+    code = "budget_exceeded"
+
+
+class UpstreamError(HooshError):
+    """
+    A provider failed. `upstream_status` is what it answered, 0 if it did not answer.
+
+    The client is told the provider's own status where the class `passes` it, else the class's.
+    """
+
+    status = 502
+    code = "upstream_error"
+    verdict: ClassVar[Verdict] = "next"
+    passes: ClassVar[frozenset[int]] = frozenset()
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        upstream_status: int = 0,
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.upstream_status = upstream_status
+        if upstream_status in self.passes:
+            self.status = upstream_status
+
+
+class Overloaded(UpstreamError):
+    """429, 503 or 529 of a provider, or our own limit on it."""
+
+    status = 503
+    code = "overloaded"
+    verdict = "retry"
+
+
+class Throttled(Overloaded):
+    """A provider's rate limit (429), or our own rate limit for that provider."""
+
+    status = 429
+    kind = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class ConnectFailed(UpstreamError):
+    verdict = "retry"
+
+
+class Reset(UpstreamError):
+    """The connection ended before the first byte of a reply."""
+
+    verdict = "retry"
+
+
+class NoFirstEvent(UpstreamError):
+    status = 504
+    kind = "timeout_error"
+    code = "timeout"
+
+
+class EmptyStream(UpstreamError):
+    """A reply that ended well and held nothing."""
+
+
+class BadUpstream(UpstreamError):
+    """A 5xx, or bytes that are not the dialect."""
+
+    passes = frozenset(range(500, 529))
+
+
+class CredentialRefused(UpstreamError):
+    """401, 402 or 403: our key for that provider, not the client's. Some providers say it with a 400."""
+
+    status = 401
+    kind = "authentication_error"
+    code = "provider_credential_refused"
+    passes = frozenset({401, 402, 403})
+
+
+class ModelGone(UpstreamError):
+    """The provider says that it does not have the model."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "model_not_found"
+
+
+class Truncated(UpstreamError):
+    """The reply stopped in the middle."""
+
+
+class Idle(UpstreamError):
+    """The reply went silent in the middle."""
+
+    status = 504
+    kind = "timeout_error"
+    code = "timeout"
+
+
+class Refused(UpstreamError):
+    """The provider says that the request itself is wrong (400, 413, 422)."""
+
+    status = 400
+    passes = frozenset(range(400, 500)) - {401, 402, 403, 404, 429}
+    kind = "invalid_request_error"
+    code = "invalid_request"
+    verdict = "stop"
+
+
+class ContextTooLong(Refused):
+    code = "context_length_exceeded"
+
+
+class DeadlineExceeded(HooshError):
+    status = 504
+    kind = "timeout_error"
+    code = "timeout"
+
+
+class Exhausted(HooshError):
+    """Every target failed. Status, code and kind are the last cause's, so that a client can tell a 429 from a 502."""
+
+    def __init__(self, message: str, cause: UpstreamError) -> None:
+        super().__init__(message, param=cause.param, retry_after_s=cause.retry_after_s)
+        self.status = cause.status
+        self.code = cause.code
+        self.kind = cause.kind
+
+
+class NoProvider(HooshError):
+    status = 503
+    code = "no_provider"
+
+
+class ConfigError(HooshError):
+    """Start-up only. `message` begins with `file:line:` where a file is at fault."""
+
+    code = "config_error"

@@ -1,0 +1,177 @@
+"""Tongues: one file is one wire format. What a client speaks (`ClientDialect`) and what a provider speaks
+(`ProviderDialect`) are two faces of the same file; N dialects, not N x M translators.
+
+This file holds what they share: the protocols, and the two ways to decode a reply. Siblings do not know each other.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from hoosh.codecs import Frame, FrameTooLarge, Splitter
+from hoosh.core.chat import ChatRequest
+from hoosh.core.errors import BadUpstream, HooshError, UpstreamError
+from hoosh.core.events import Event, Meaning, Raw
+from hoosh.core.usage import Usage
+from hoosh.core.wire import WireRequest
+
+JSON = dict[str, Any]
+
+
+class Quirk(Protocol):
+    """How a provider's request differs from its dialect: changes the JSON body in place."""
+
+    def __call__(self, body: JSON, /) -> None: ...
+
+
+class Mend(Protocol):
+    """How a provider's reply differs from its dialect: changes one JSON payload in place, says whether it did."""
+
+    def __call__(self, payload: JSON, /) -> bool: ...
+
+
+class Ways(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dialect must know of a provider to speak with it.
+
+    `stream_usage`: it takes `stream_options.include_usage`.
+    """
+
+    quirks: tuple[Quirk, ...] = ()
+    mends: tuple[Mend, ...] = ()
+    stream_usage: bool = True
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway adds to a reply. `created_s` is Unix time; `cost_micros` None means not known."""
+
+    id: str
+    created_s: int
+    provider: str
+    model: str
+    cost_micros: int | None = None
+
+
+class Encoder(Protocol):
+    """Events to the bytes of one reply in the client's dialect."""
+
+    content_type: bytes
+
+    def feed(self, events: Sequence[Event]) -> bytes:
+        """b"" when there is nothing to say yet; a reply that is not streamed says all in `finish`."""
+
+    def finish(self, usage: Usage) -> bytes:
+        """The rest of a reply that ended well."""
+
+
+class ClientDialect(Protocol):
+    name: str
+
+    def parse(self, body: bytes) -> ChatRequest:
+        """Raises BadRequest naming the field (`param`)."""
+
+    def encoder(self, request: ChatRequest, served: Served) -> Encoder: ...
+
+    def fault(self, error: HooshError, request_id: str) -> bytes:
+        """The error as a JSON body."""
+
+    def fault_frame(self, error: HooshError, request_id: str) -> bytes:
+        """The error inside a stream that has begun; nothing may follow it."""
+
+
+class Reader(Protocol):
+    """What the payloads of one reply mean, one at a time and in order."""
+
+    def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
+        """The bytes to pass on to a client of the same dialect (b"" to hold them back), and what they mean.
+        Raises UpstreamError when the payload is the provider's error or is not the dialect."""
+
+    def end(self) -> Sequence[Meaning]:
+        """The reply is over. Raises Truncated unless it was complete."""
+
+
+class ProviderDialect(Protocol):
+    name: str
+
+    def render(self, request: ChatRequest, model: str, ways: Ways) -> WireRequest: ...
+
+    def pass_on(self, request: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
+        """The client's own body of the same dialect, with only the model's name (and what `ways` asks) changed."""
+
+    def splitter(self, request: ChatRequest, content_type: bytes) -> Splitter: ...
+
+    def reader(self, request: ChatRequest, ways: Ways) -> Reader:
+        """For a reply with status 200."""
+
+    def refusal(self, status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
+        """For a reply with status 400 or more. Header names are lower case."""
+
+    def models_request(self) -> WireRequest: ...
+
+    def models(self, body: bytes) -> tuple[str, ...]:
+        """The ids that the provider lists. Raises BadUpstream."""
+
+
+class Decoder(Protocol):
+    def feed(self, data: bytes) -> list[Event]: ...
+
+    def eof(self) -> list[Event]: ...
+
+
+class Translating:
+    """A reply in the provider's dialect becomes events."""
+
+    __slots__ = ("_reader", "_splitter")
+
+    def __init__(self, splitter: Splitter, reader: Reader) -> None:
+        self._splitter = splitter
+        self._reader = reader
+
+    def feed(self, data: bytes) -> list[Event]:
+        return self._read(_split(self._splitter, data))
+
+    def eof(self) -> list[Event]:
+        events = self._read(self._splitter.eof())
+        events += self._reader.end()
+        return events
+
+    def _read(self, frames: list[Frame]) -> list[Event]:
+        events: list[Event] = []
+        for frame in frames:
+            events += self._reader.read(frame)[1]
+        return events
+
+
+class PassingOn:
+    """A reply in the client's own dialect passes through as the bytes that it is, and is read on the way."""
+
+    __slots__ = ("_reader", "_splitter")
+
+    def __init__(self, splitter: Splitter, reader: Reader) -> None:
+        self._splitter = splitter
+        self._reader = reader
+
+    def feed(self, data: bytes) -> list[Event]:
+        return self._read(_split(self._splitter, data))
+
+    def eof(self) -> list[Event]:
+        events = self._read(self._splitter.eof())
+        events += self._reader.end()
+        return events
+
+    def _read(self, frames: list[Frame]) -> list[Event]:
+        events: list[Event] = []
+        for frame in frames:
+            data, meaning = self._reader.read(frame)
+            if data:
+                events.append(Raw(data, tuple(meaning)))
+            else:
+                events += meaning
+        return events
+
+
+def _split(splitter: Splitter, data: bytes) -> list[Frame]:
+    try:
+        return splitter.feed(data)
+    except FrameTooLarge as error:
+        raise BadUpstream(f"the provider sent {error}") from error

@@ -1,0 +1,108 @@
+"""Errors: a reply with a status of 400 or more, and the error that ends a stream that had begun with 200.
+
+Source: https://platform.claude.com/docs/en/api/errors (read 2026-11). The body is looked at, never its content type.
+"""
+
+import math
+
+import msgspec
+
+from hoosh.core.errors import (
+    BadUpstream,
+    ContextTooLong,
+    CredentialRefused,
+    ModelGone,
+    Overloaded,
+    Refused,
+    Throttled,
+    UpstreamError,
+)
+
+MAX_MESSAGE_CHARS = 500
+
+# Inside a stream only the type tells what happened.
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+# Said of a prompt alone, and of a prompt together with `max_tokens`.
+_TOO_LONG = ("prompt is too long", "exceed context limit")
+# Said with a 400: "Your credit balance is too low to access the Anthropic API.",
+# "You have reached your specified API usage limits."
+_UNPAID = ("credit balance is too low", "api usage limits")
+
+
+class Fault(msgspec.Struct):
+    type: str = ""
+    message: str = ""
+
+
+class _Envelope(msgspec.Struct):
+    error: Fault | str
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+def refusal(status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
+    fault = _fault(body)
+    kind = _class(status, fault)
+    if status >= 500 and headers.get(b"x-should-retry") == b"true":
+        kind = Overloaded
+    return _error(kind, status, fault.message, _retry_after_s(headers))
+
+
+def in_stream(fault: Fault) -> UpstreamError:
+    status = _STATUS.get(fault.type, 500)
+    return _error(_class(status, fault), status, fault.message, None)
+
+
+def _error(kind: type[UpstreamError], status: int, message: str, retry_after_s: float | None) -> UpstreamError:
+    text = message.strip()[:MAX_MESSAGE_CHARS] or f"the provider answered with status {status}"
+    return kind(text, retry_after_s=retry_after_s, upstream_status=status)
+
+
+def _class(status: int, fault: Fault) -> type[UpstreamError]:
+    said = fault.message.lower()
+    if status in (401, 402, 403) or (status == 400 and any(mark in said for mark in _UNPAID)):
+        return CredentialRefused
+    if status == 404:
+        if "model" in said:
+            return ModelGone
+        # A file or a container that does not exist is the client's; any other 404 is a wrong address.
+        return Refused if fault.type else BadUpstream
+    if status == 429:
+        return Throttled
+    if status in (503, 529):
+        return Overloaded
+    if status >= 500:
+        return BadUpstream
+    return ContextTooLong if any(mark in said for mark in _TOO_LONG) else Refused
+
+
+def _fault(body: bytes) -> Fault:
+    try:
+        error = _envelope.decode(body).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = body[: 4 * MAX_MESSAGE_CHARS].decode(errors="replace").strip()
+        return Fault(message="" if text.startswith(("<", "{")) else text)
+    return Fault(message=error) if isinstance(error, str) else error
+
+
+def _retry_after_s(headers: dict[bytes, bytes]) -> float | None:
+    """A date is not understood: that would need a clock."""
+    for name, unit in ((b"retry-after-ms", 1000), (b"retry-after", 1)):
+        try:
+            seconds = float(headers[name]) / unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < math.inf:
+            return seconds
+    return None

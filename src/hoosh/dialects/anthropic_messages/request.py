@@ -1,0 +1,303 @@
+"""Requests: the canon as a Messages body, or a client's own body passed on with only the model's name changed.
+
+Sources, read 2026-11, below https://platform.claude.com/docs/en/: api/messages, api/openai-sdk (system messages),
+build-with-claude/{structured-outputs,effort,adaptive-thinking}, models/sonnet-5/migration-guide (sampling).
+Structured outputs: `output_config.format`, generally available; the beta's top-level `output_format` is deprecated.
+"""
+
+import re
+from typing import cast
+
+import msgspec
+
+from hoosh.core.chat import (
+    ChatRequest,
+    Effort,
+    ForeignPart,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+from hoosh.core.errors import BadRequest
+from hoosh.core.wire import WireRequest
+from hoosh.dialects import JSON, Ways
+
+PATH = "/v1/messages"
+VERSION = (b"anthropic-version", b"2023-06-01")
+HEADERS = ((b"content-type", b"application/json"), VERSION)
+
+# max_tokens is required and there is no "as much as possible"; 4096 is the most that every Claude takes.
+DEFAULT_OUTPUT_TOKENS = 4096
+# Thinking counts towards max_tokens: with 4096 it could leave nothing for the answer.
+DEFAULT_THINKING_TOKENS = 16384
+# One more is a 400: "Too many strict tools (21). The maximum number of strict tools supported is 20."
+MAX_STRICT_TOOLS = 20
+
+_Generation = tuple[int, int]
+# Adaptive thinking and effort; before it, thinking needs a budget, which later models refuse.
+_EFFORT_SINCE: _Generation = (4, 6)
+# temperature and top_p exclude each other.
+_ONE_SAMPLER_SINCE: _Generation = (4, 5)
+# "temperature is deprecated for this model", and so are top_p and top_k.
+_NO_SAMPLING_SINCE: _Generation = (4, 7)
+# Thinks unless told not to.
+_THINKS_SINCE: _Generation = (5, 0)
+
+# claude-3-7-sonnet-20250219, claude-opus-4-1, claude-sonnet-4-20250514, anthropic.claude-fable-5-1, claude-2.1
+_NAME = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+_NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
+
+
+class _File(msgspec.Struct):
+    file_data: str = ""
+    filename: str = ""
+
+
+class _FilePart(msgspec.Struct):
+    file: _File
+
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_file_part = msgspec.json.Decoder(_FilePart)
+_json = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+
+def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
+    """Raises BadRequest naming the message or the tool that cannot be said."""
+    return _request(_body(asked, model), ways)
+
+
+def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
+    """Values keep their bytes and their order: a prompt cache hit depends on both."""
+    if ways.quirks:
+        fields: JSON = _json.decode(body)
+    elif model == asked.model:
+        return WireRequest(path=PATH, body=body, headers=HEADERS)
+    else:
+        fields = _fields.decode(body)
+    fields["model"] = model
+    return _request(fields, ways)
+
+
+def _request(body: JSON, ways: Ways) -> WireRequest:
+    for quirk in ways.quirks:
+        quirk(body)
+    return WireRequest(path=PATH, body=_encode(body), headers=HEADERS)
+
+
+def _body(asked: ChatRequest, model: str) -> JSON:
+    generation = _generation(model)
+    effort = _effort(asked.effort, generation)
+    system, turns = _conversation(asked.messages)
+    body: JSON = {"model": model, "max_tokens": asked.max_output_tokens or _default_tokens(effort, generation)}
+    if system:
+        body["system"] = system
+    body["messages"] = turns
+    if asked.stream:
+        body["stream"] = True
+    if asked.tools:
+        body["tools"] = _tools(asked.tools)
+        if (choice := _choice(asked)) is not None:
+            body["tool_choice"] = choice
+    if effort:
+        # Since 4.7 the text of a thought stays empty unless it is asked for.
+        body["thinking"] = {"type": "adaptive", "display": "summarized"}
+    else:
+        body |= _sampling(asked, generation)
+    if output := _output(asked, effort):
+        body["output_config"] = output
+    if stop := [text for text in asked.sampling.stop if text.strip()]:
+        body["stop_sequences"] = stop
+    if asked.user:
+        body["metadata"] = {"user_id": asked.user}
+    return body
+
+
+def _generation(model: str) -> _Generation | None:
+    """None for a name that is not Claude's: a server of this dialect with models of its own."""
+    found = _NAME.search(model)
+    return (int(found[1]), int(found[2] or 0)) if found else None
+
+
+def _effort(effort: Effort | None, generation: _Generation | None) -> str:
+    if effort is None or effort == "none" or (generation and generation < _EFFORT_SINCE):
+        return ""
+    if effort == "minimal":
+        return "low"
+    # "This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium." (Opus 4.6)
+    return "high" if effort == "xhigh" and generation == _EFFORT_SINCE else effort
+
+
+def _default_tokens(effort: str, generation: _Generation | None) -> int:
+    thinks = effort or (generation and generation >= _THINKS_SINCE)
+    return DEFAULT_THINKING_TOKENS if thinks else DEFAULT_OUTPUT_TOKENS
+
+
+def _sampling(asked: ChatRequest, generation: _Generation | None) -> JSON:
+    """Only without thinking, which pins the temperature."""
+    given = asked.sampling
+    if generation and generation >= _NO_SAMPLING_SINCE:
+        return {}
+    said: JSON = {}
+    if given.temperature is not None:
+        said["temperature"] = max(0.0, min(given.temperature, 1.0))
+    if given.top_p is not None and not (said and generation and generation >= _ONE_SAMPLER_SINCE):
+        said["top_p"] = given.top_p
+    if given.top_k is not None:
+        said["top_k"] = given.top_k
+    return said
+
+
+def _output(asked: ChatRequest, effort: str) -> JSON:
+    output: JSON = {}
+    if effort:
+        output["effort"] = effort
+    wanted = asked.response_format
+    if wanted is not None and wanted.kind == "json_schema" and wanted.schema:
+        output["format"] = {"type": "json_schema", "schema": msgspec.Raw(wanted.schema)}
+    return output
+
+
+def _tools(tools: tuple[Tool, ...]) -> list[JSON]:
+    strict = sum(tool.strict is True for tool in tools) <= MAX_STRICT_TOOLS
+    said = []
+    for k, tool in enumerate(tools):
+        spec: JSON = {"name": tool.name}
+        if tool.description:
+            spec["description"] = tool.description
+        spec["input_schema"] = _schema(k, tool.schema)
+        if tool.strict and strict:
+            spec["strict"] = True
+        said.append(spec)
+    return said
+
+
+def _schema(k: int, schema: bytes) -> JSON:
+    try:
+        fields: JSON = dict(_fields.decode(schema)) if schema not in (b"", b"null") else {}
+    except msgspec.DecodeError as error:
+        where = f"tools[{k}].function.parameters"
+        raise BadRequest(f"{where}: expected a JSON Schema, which is an object", param=where) from error
+    fields["type"] = "object"  # "tools.0.custom.input_schema.type: Field required"
+    return fields
+
+
+def _choice(asked: ChatRequest) -> JSON | None:
+    choice, parallel = asked.tool_choice, asked.parallel_tools
+    if choice is None and parallel is not False:
+        return None
+    mode = choice.mode if choice else "auto"
+    said: JSON = {"type": _CHOICES[mode]}
+    if choice and mode == "named":
+        said["name"] = choice.name
+    if parallel is False and mode != "none":
+        said["disable_parallel_tool_use"] = True
+    return said
+
+
+def _conversation(messages: tuple[Message, ...]) -> tuple[str, list[JSON]]:
+    """System and developer messages, wherever they stand, are one text before the conversation, joined by a line
+    break as Anthropic's own endpoint for OpenAI clients joins them. A turn holds all that one side said in a row.
+    """
+    system: list[str] = []
+    turns: list[JSON] = []
+    for i, message in enumerate(messages):
+        if message.role in ("system", "developer"):
+            if message.text.strip():
+                system.append(message.text)
+            continue
+        blocks = [block for part in message.parts if (block := _block(i, part)) is not None]
+        role = "assistant" if message.role == "assistant" else "user"
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    for turn in turns:
+        # The answers to a turn's calls must open the next turn.
+        turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+    if not turns and system:  # messages must not be empty: a lone system message is the question
+        return "", [{"role": "user", "content": [{"type": "text", "text": "\n".join(system)}]}]
+    return "\n".join(system), turns
+
+
+def _block(i: int, part: Part) -> JSON | None:
+    """None for what the dialect cannot say; an empty text among it, which the API refuses."""
+    match part:
+        case TextPart(text=text):
+            return {"type": "text", "text": text} if text.strip() else None
+        case ImagePart():
+            return {"type": "image", "source": _source(part)}
+        case ReasoningPart():
+            return _thought(part)
+        case ToolCall():
+            return {"type": "tool_use", "id": _id(part.id), "name": part.name, "input": _input(i, part.arguments)}
+        case ToolResult():
+            result: JSON = {"type": "tool_result", "tool_use_id": _id(part.call_id)}
+            if content := [block for inner in part.parts if (block := _block(i, inner)) is not None]:
+                result["content"] = content
+            return result
+        case _:
+            return _document(part)
+
+
+def _source(image: ImagePart) -> JSON:
+    if image.url:
+        return {"type": "url", "url": image.url}
+    # Only the registered name is taken.
+    media_type = "image/jpeg" if image.media_type == "image/jpg" else image.media_type
+    return {"type": "base64", "media_type": media_type, "data": image.data}
+
+
+def _thought(part: ReasoningPart) -> JSON | None:
+    """Taken back only unchanged and with its proof."""
+    if part.redacted:
+        return {"type": "redacted_thinking", "data": part.redacted}
+    if part.signature:
+        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+    return None
+
+
+def _id(call_id: str) -> str:
+    """An id that another provider made may hold what "^[a-zA-Z0-9_-]+$" does not allow."""
+    return _NOT_IN_ID.sub("_", call_id)
+
+
+def _input(i: int, arguments: str) -> msgspec.Raw:
+    text = arguments.strip()
+    if text in ("", "null"):
+        return msgspec.Raw(b"{}")
+    try:
+        _fields.decode(text)
+    except msgspec.DecodeError as error:
+        where = f"messages[{i}].tool_calls"
+        raise BadRequest(f"{where}: the arguments of a call must be a JSON object", param=where) from error
+    return msgspec.Raw(text.encode())
+
+
+def _document(part: ForeignPart) -> JSON | None:
+    """A PDF that an OpenAI client sends inline; a document block of this dialect stays what it is."""
+    if part.kind == "document":
+        return cast("JSON", _json.decode(part.json))
+    if part.kind != "file":
+        return None
+    try:
+        file = _file_part.decode(part.json).file
+    except msgspec.ValidationError:
+        return None
+    head, _, data = file.file_data.partition(",")
+    if head != "data:application/pdf;base64":
+        return None
+    document: JSON = {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "application/pdf", "data": data},
+    }
+    if file.filename:
+        document["title"] = file.filename
+    return document

@@ -1,0 +1,90 @@
+"""
+Gemini generateContent, the provider's face.
+
+Source: https://ai.google.dev/api/generate-content and the pages named at each rule (read 2026-11), and what the API
+was recorded to send. request.py writes requests, reply.py reads replies, faults.py reads errors, pieces.py puts
+together arguments that come in pieces.
+"""
+
+from hoosh.codecs import Frame, Splitter
+from hoosh.codecs.sse import SSEDecoder
+from hoosh.codecs.whole import WholeBody
+from hoosh.core.chat import ChatRequest
+from hoosh.core.errors import UpstreamError
+from hoosh.core.wire import WireRequest
+from hoosh.dialects import Reader, Ways
+from hoosh.dialects.gemini import faults, request
+from hoosh.dialects.gemini.reply import GeminiReader, model_ids
+
+# What a request may say that this dialect has no word for.
+LOSSES = frozenset(
+    {
+        "extra",
+        "image.detail",
+        "message.name",
+        "parallel_tools",
+        "part.foreign",
+        "reasoning.redacted",
+        "reasoning.unsigned",
+        "response_format.name",
+        "response_format.strict",
+        "sampling.min_p",
+        "system.image",
+        "tool.strict",
+        "user",
+    }
+)
+
+
+class Gemini:
+    name = "gemini"
+
+    def render(self, asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
+        return request.render(asked, model, ways)
+
+    def pass_on(self, asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
+        return request.pass_on(asked, body, model, ways)
+
+    def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:  # noqa: ARG002 (the body says what it is)
+        return _Sniffing()
+
+    def reader(self, asked: ChatRequest, ways: Ways) -> Reader:  # noqa: ARG002 (the payload says what it is)
+        return GeminiReader()
+
+    def refusal(self, status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
+        return faults.refusal(status, headers, body)
+
+    def models_request(self) -> WireRequest:
+        return WireRequest(path="/v1beta/models?pageSize=1000", method=b"GET")
+
+    def models(self, body: bytes) -> tuple[str, ...]:
+        return model_ids(body)
+
+
+class _Sniffing:
+    """
+    Events or one JSON value, told apart by the first byte: JSON comes with content type text/event-stream for an
+    error, and without `alt=sse` a stream is one JSON array.
+    """
+
+    __slots__ = ("_head", "_inner")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._inner: Splitter | None = None
+
+    def feed(self, data: bytes) -> list[Frame]:
+        if self._inner is None:
+            data = self._head + data
+            start = data.lstrip()[:1]
+            if not start:
+                self._head = data
+                return []
+            self._inner = WholeBody() if start in b"{[" else SSEDecoder()
+        return self._inner.feed(data)
+
+    def eof(self) -> list[Frame]:
+        return self._inner.eof() if self._inner else []
+
+
+DIALECT = Gemini()

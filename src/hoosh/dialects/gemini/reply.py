@@ -1,0 +1,243 @@
+"""
+Replies: a whole one, an event of a stream and an item of the JSON array have the same shape.
+
+Source: https://ai.google.dev/api/generate-content#FinishReason and #UsageMetadata, and
+https://ai.google.dev/gemini-api/docs/thought-signatures (read 2026-11). Parts that are not known here
+(executableCode, codeExecutionResult, toolCall, ...) are the provider's own tools at work: passed on, and no event.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hoosh.codecs import Frame
+from hoosh.core.errors import BadUpstream, Truncated
+from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Text, ToolDelta
+from hoosh.core.usage import Usage
+from hoosh.dialects.gemini.faults import Fault, in_reply
+from hoosh.dialects.gemini.pieces import Piece, Pieces
+
+# What is not here counts as stop: OTHER, NO_IMAGE, and words to come.
+_FINISH: dict[str, FinishReason] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "LANGUAGE": "content_filter",
+    "BLOCKLIST": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+    "SPII": "content_filter",
+    "IMAGE_SAFETY": "content_filter",
+    "IMAGE_PROHIBITED_CONTENT": "content_filter",
+    "IMAGE_RECITATION": "content_filter",
+}
+# The model failed: what came before is not an answer.
+_FAILED = frozenset(
+    {
+        "MALFORMED_FUNCTION_CALL",
+        "MALFORMED_RESPONSE",
+        "MISSING_THOUGHT_SIGNATURE",
+        "TOO_MANY_TOOL_CALLS",
+        "UNEXPECTED_TOOL_CALL",
+    }
+)
+# OpenAI takes no tool call id of more than 40 characters back.
+_MAX_ID_CHARS = 32
+
+
+class _Call(msgspec.Struct):
+    name: str = ""
+    id: str = ""
+    args: msgspec.Raw | None = None
+    partial_args: list[Piece] = msgspec.field(default=[], name="partialArgs")
+    will_continue: bool = msgspec.field(default=False, name="willContinue")
+
+
+class _Part(msgspec.Struct):
+    text: str = ""
+    thought: bool | None = None
+    signature: str = msgspec.field(default="", name="thoughtSignature")
+    call: _Call | None = msgspec.field(default=None, name="functionCall")
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(msgspec.Struct):
+    index: int | None = None
+    content: _Content | None = None
+    finish_reason: str | None = msgspec.field(default=None, name="finishReason")
+    finish_message: str | None = msgspec.field(default=None, name="finishMessage")
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt: int | None = msgspec.field(default=None, name="promptTokenCount")
+    tool_use: int | None = msgspec.field(default=None, name="toolUsePromptTokenCount")
+    cached: int | None = msgspec.field(default=None, name="cachedContentTokenCount")
+    candidates: int | None = msgspec.field(default=None, name="candidatesTokenCount")
+    thoughts: int | None = msgspec.field(default=None, name="thoughtsTokenCount")
+
+
+class _Feedback(msgspec.Struct, gc=False):
+    block_reason: str | None = msgspec.field(default=None, name="blockReason")
+
+
+class _Reply(msgspec.Struct):
+    candidates: list[_Candidate] | None = None
+    usage: _Usage | None = msgspec.field(default=None, name="usageMetadata")
+    feedback: _Feedback | None = msgspec.field(default=None, name="promptFeedback")
+    id: str = msgspec.field(default="", name="responseId")
+    model: str = msgspec.field(default="", name="modelVersion")
+    error: Fault | None = None
+
+
+class _Model(msgspec.Struct):
+    name: str
+    methods: list[str] = msgspec.field(default=[], name="supportedGenerationMethods")
+
+
+class _Models(msgspec.Struct):
+    models: list[_Model]
+
+
+_reply = msgspec.json.Decoder(_Reply | list[_Reply])
+_models = msgspec.json.Decoder(_Models)
+_encode = msgspec.json.Encoder().encode
+
+
+def model_ids(body: bytes) -> tuple[str, ...]:
+    try:
+        models = _models.decode(body).models
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadUpstream("the provider's list of models is not in the Gemini format") from error
+    return tuple(model.name.removeprefix("models/") for model in models if "generateContent" in model.methods)
+
+
+class _Choice:
+    __slots__ = ("calls", "open", "reason")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.open: Pieces | None = None  # the call whose arguments go on
+        self.reason: FinishReason | None = None
+
+
+class GeminiReader:
+    """
+    A finish reason is told at the end alone: a stream in which code was run has one in its middle, too, and a call
+    makes "tool_calls" of STOP. There is no end mark, so a choice without a reason is a cut reply.
+    """
+
+    __slots__ = ("_choices", "_id", "_made", "_opened")
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Choice] = {}
+        self._id = ""
+        self._made = 0  # call ids made here
+        self._opened = False
+
+    def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
+        try:
+            said = _reply.decode(frame.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadUpstream("the provider's reply is not in the Gemini format") from error
+        events: list[Meaning] = []
+        for reply in said if isinstance(said, list) else (said,):
+            self._take(reply, events)
+        return frame.raw, events
+
+    def end(self) -> Sequence[Meaning]:
+        events: list[Meaning] = []
+        for index, choice in sorted(self._choices.items()):
+            if choice.reason is None:
+                raise _cut()
+            self._close(choice, index, events)
+            called = choice.calls and choice.reason == "stop"
+            events.append(Finish("tool_calls" if called else choice.reason, index))
+        if not events:
+            raise _cut()
+        return events
+
+    def _take(self, reply: _Reply, events: list[Meaning]) -> None:
+        if reply.error is not None:
+            raise in_reply(reply.error)
+        if not self._opened and (reply.id or reply.model):
+            self._opened = True
+            self._id = reply.id
+            events.append(Opened(reply.id, reply.model))
+        for candidate in reply.candidates or ():
+            self._candidate(candidate, events)
+        if not reply.candidates and reply.feedback and reply.feedback.block_reason:
+            self._choices.setdefault(0, _Choice()).reason = "content_filter"
+        if reply.usage is not None and reply.usage.prompt is not None:
+            events.append(Metered(_usage(reply.usage)))
+
+    def _candidate(self, candidate: _Candidate, events: list[Meaning]) -> None:
+        index = candidate.index or 0
+        choice = self._choices.setdefault(index, _Choice())
+        if candidate.content is not None:
+            for part in candidate.content.parts or ():
+                self._part(part, choice, index, events)
+        reason = candidate.finish_reason
+        if reason in _FAILED:
+            raise BadUpstream(f"the model failed: {candidate.finish_message or reason}"[:500], upstream_status=200)
+        if reason:
+            choice.reason = _FINISH.get(reason, "stop")
+
+    def _part(self, part: _Part, choice: _Choice, index: int, events: list[Meaning]) -> None:
+        if part.call is not None:
+            self._call(part.call, part.signature, choice, index, events)
+        elif part.thought:
+            if part.text or part.signature:
+                events.append(Reasoning(part.text, part.signature, index=index))
+        else:
+            if part.text:
+                events.append(Text(part.text, index))
+            if part.signature:
+                events.append(Reasoning(signature=part.signature, index=index))
+
+    def _call(self, call: _Call, signature: str, choice: _Choice, index: int, events: list[Meaning]) -> None:
+        if choice.open is None:
+            number, choice.calls = choice.calls, choice.calls + 1
+            whole = not (call.partial_args or call.will_continue)
+            arguments = _arguments(call.args) if whole else ""
+            events.append(ToolDelta(number, call.id or self._make_id(), call.name, arguments, signature, index))
+            if whole:
+                return
+            choice.open = Pieces(number)
+        for piece in call.partial_args:
+            choice.open.add(piece)
+        if not call.will_continue:
+            self._close(choice, index, events)
+
+    def _close(self, choice: _Choice, index: int, events: list[Meaning]) -> None:
+        if choice.open is not None:
+            arguments = _encode(choice.open.arguments).decode()
+            events.append(ToolDelta(choice.open.call, arguments=arguments, index=index))
+            choice.open = None
+
+    def _make_id(self) -> str:
+        """Unique among all turns of a conversation, and the same each time the reply is read."""
+        self._made += 1
+        return f"call_{self._id[-_MAX_ID_CHARS:]}_{self._made}" if self._id else f"call_{self._made}"
+
+
+def _arguments(args: msgspec.Raw | None) -> str:
+    text = bytes(args).decode() if args is not None else "null"
+    return "{}" if text == "null" else text
+
+
+def _usage(said: _Usage) -> Usage:
+    """Thoughts are counted beside the candidates, and what tools of the provider read beside the prompt."""
+    thoughts = said.thoughts or 0
+    return Usage(
+        input=(said.prompt or 0) + (said.tool_use or 0),
+        cached=said.cached or 0,
+        output=(said.candidates or 0) + thoughts,
+        reasoning=thoughts,
+    )
+
+
+def _cut() -> Truncated:
+    return Truncated("the provider's reply ended before it was complete")

@@ -1,0 +1,61 @@
+"""
+OpenAI Chat Completions, both faces: what clients send and most providers speak.
+
+Source: https://platform.openai.com/docs/api-reference/chat (read 2026-11) and what compatible servers really send.
+request.py reads and writes requests, reply.py reads replies, encode.py writes them, faults.py both ways for errors.
+"""
+
+from hoosh.codecs import Splitter
+from hoosh.codecs.sse import SSEDecoder
+from hoosh.codecs.whole import WholeBody
+from hoosh.core.chat import ChatRequest
+from hoosh.core.errors import HooshError, UpstreamError
+from hoosh.core.wire import WireRequest
+from hoosh.dialects import Encoder, Reader, Served, Ways
+from hoosh.dialects.openai_chat import faults, request
+from hoosh.dialects.openai_chat.encode import StreamEncoder, WholeEncoder
+from hoosh.dialects.openai_chat.reply import ChatReader, model_ids
+
+# top_k and min_p have no official place; compatible servers take them at the top level.
+LOSSES = frozenset({"reasoning.redacted"})
+
+
+class OpenAIChat:
+    name = "openai_chat"
+
+    def parse(self, body: bytes) -> ChatRequest:
+        return request.parse(body)
+
+    def encoder(self, asked: ChatRequest, served: Served) -> Encoder:
+        return StreamEncoder(asked, served) if asked.stream else WholeEncoder(served)
+
+    def fault(self, error: HooshError, request_id: str) -> bytes:
+        return faults.body(error, request_id)
+
+    def fault_frame(self, error: HooshError, request_id: str) -> bytes:
+        return b"data: %b\n\n" % faults.body(error, request_id)
+
+    def render(self, asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
+        return request.render(asked, model, ways)
+
+    def pass_on(self, asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
+        return request.pass_on(asked, body, model, ways)
+
+    def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:
+        # A refusal may come as JSON with status 200 where a stream was asked for.
+        return SSEDecoder() if asked.stream and b"json" not in content_type else WholeBody()
+
+    def reader(self, asked: ChatRequest, ways: Ways) -> Reader:
+        return ChatReader(asked, ways)
+
+    def refusal(self, status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
+        return faults.refusal(status, headers, body)
+
+    def models_request(self) -> WireRequest:
+        return WireRequest(path="/models", method=b"GET")
+
+    def models(self, body: bytes) -> tuple[str, ...]:
+        return model_ids(body)
+
+
+DIALECT = OpenAIChat()

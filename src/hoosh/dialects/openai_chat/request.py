@@ -1,0 +1,386 @@
+"""Requests: parse a client's body, render the canon, or pass a body on with only the model's name changed."""
+
+from typing import Any, cast, get_args
+
+import msgspec
+
+from hoosh.core.chat import (
+    ChatRequest,
+    Effort,
+    ForeignPart,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    ResponseFormat,
+    Role,
+    Sampling,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from hoosh.core.errors import BadRequest
+from hoosh.core.wire import WireRequest
+from hoosh.dialects import JSON, Ways
+from hoosh.dialects.openai_chat import render as canonical
+
+# Agents send hundreds of messages in one conversation; the bound only stops abuse.
+MAX_MESSAGES = 10_000
+MAX_MODEL_CHARS = 256
+PATH = "/chat/completions"
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class _ImageURL(msgspec.Struct):
+    url: str
+    detail: str | None = None
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: _ImageURL | str | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: str | None = None
+
+
+class _Signature(msgspec.Struct):
+    thought_signature: str = ""
+
+
+class _ExtraContent(msgspec.Struct):
+    google: _Signature = msgspec.field(default_factory=_Signature)
+
+
+class _ToolCall(msgspec.Struct):
+    id: str = ""
+    function: _Function | None = None
+    extra_content: _ExtraContent | None = None
+
+
+class _Detail(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[msgspec.Raw] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+    reasoning_content: str | None = None
+    reasoning_details: list[_Detail] | None = None
+
+
+class _FunctionSpec(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: msgspec.Raw | None = None
+    strict: bool | None = None
+
+
+class _Tool(msgspec.Struct):
+    type: str = "function"
+    function: _FunctionSpec | None = None
+
+
+class _NamedFunction(msgspec.Struct):
+    name: str
+
+
+class _NamedChoice(msgspec.Struct):
+    type: str = ""
+    function: _NamedFunction | None = None
+
+
+class _Schema(msgspec.Struct):
+    name: str = ""
+    schema: msgspec.Raw | None = None
+    strict: bool | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str
+    json_schema: _Schema | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Body(msgspec.Struct):
+    model: str = ""
+    messages: list[_Message] | None = None
+    tools: list[_Tool] | None = None
+    tool_choice: str | _NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: _Format | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+
+
+# Keys of a body that are the gateway's own and never go to a provider.
+OWN_KEYS = ("pool",)
+_KNOWN = frozenset(_Body.__struct_fields__)
+_ROLES = frozenset(get_args(Role))
+_EFFORTS = frozenset(get_args(Effort))
+_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "object": "object", "array": "array"}
+_body = msgspec.json.Decoder(_Body)
+_part = msgspec.json.Decoder(_Part)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_json = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+
+def parse(body: bytes) -> ChatRequest:
+    """Raises BadRequest naming the field."""
+    _check_text(body)
+    try:
+        asked = _body.decode(body)
+        fields = _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error)) from error
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the request body is not valid JSON: {_reason(error)}", param="body") from error
+    except RecursionError as error:
+        raise BadRequest("the request body is nested too deep", param="body") from error
+    _check(asked)
+    effort = asked.reasoning_effort
+    return ChatRequest(
+        model=asked.model,
+        messages=tuple(_message(i, message) for i, message in enumerate(asked.messages or ())),
+        tools=tuple(_tool(tool.function) for tool in asked.tools or () if tool.function),
+        tool_choice=_choice(asked.tool_choice),
+        parallel_tools=asked.parallel_tool_calls,
+        response_format=_format(asked.response_format),
+        sampling=_sampling(asked),
+        max_output_tokens=asked.max_completion_tokens or asked.max_tokens,
+        n=1 if asked.n is None else asked.n,
+        stream=bool(asked.stream),
+        include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
+        effort=cast("Effort", effort) if effort in _EFFORTS else None,
+        user=asked.user or "",
+        extra=tuple((name, bytes(value)) for name, value in fields.items() if name not in _KNOWN),
+    )
+
+
+def _check_text(body: bytes) -> None:
+    if not body.strip():
+        raise BadRequest("the request body is empty", param="body")
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest(f"the request body is not valid UTF-8 (byte {error.start})", param="body") from error
+
+
+def _check(asked: _Body) -> None:
+    if not asked.model:
+        raise BadRequest("model field is required", param="model")
+    if len(asked.model) > MAX_MODEL_CHARS or not asked.model.isprintable() or set(asked.model) & {"\\", '"'}:
+        raise BadRequest("invalid model name", param="model")
+    if asked.messages is None:
+        raise BadRequest("messages array is required", param="messages")
+    if not asked.messages:
+        raise BadRequest("messages array is empty", param="messages")
+    if len(asked.messages) > MAX_MESSAGES:
+        raise BadRequest(f"Too many messages: {len(asked.messages)} (max {MAX_MESSAGES})", param="messages")
+    for name, value, top in (("temperature", asked.temperature, 2.0), ("top_p", asked.top_p, 1.0)):
+        if value is not None and not 0.0 <= value <= top:
+            raise BadRequest(f"{name} must be between 0.0 and {top}, got {value}", param=name)
+    for name in ("max_tokens", "max_completion_tokens", "n"):
+        number = getattr(asked, name)
+        if number is not None and number < 1:
+            raise BadRequest(f"{name} must be greater than 0", param=name)
+
+
+def _wrong(text: str) -> BadRequest:
+    """Msgspec says "Expected `str`, got `int` - at `$.messages[0].role`"."""
+    what, _, path = text.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".").replace("[...]", "[]") or "body"
+    for word, name in _WORDS.items():
+        what = what.replace(f"`{word}", f"`{name}").replace(f" {word} ", f" {name} ")
+    what = what.replace("`", "").replace(" | null", "").replace("int |", "integer |")
+    return BadRequest(f"{path}: {what[:1].lower()}{what[1:]}", param=path)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("JSON is malformed: ").lower()
+
+
+def _message(i: int, message: _Message) -> Message:
+    role, content = message.role, message.content
+    if role == "function":  # the predecessor of "tool", still sent by old clients
+        return Message("tool", (ToolResult(message.name or "", _parts(i, content), message.name or ""),))
+    if role not in _ROLES:
+        known = ", ".join(get_args(Role))
+        raise BadRequest(
+            f'messages[{i}].role: unknown role "{role[:64]}", use one of {known}', param=f"messages[{i}].role"
+        )
+    if content is None and role != "assistant":
+        raise BadRequest(
+            f"messages[{i}].content: expected string or array of parts, got null", param=f"messages[{i}].content"
+        )
+    parts = _parts(i, content)
+    if role == "tool":
+        if not message.tool_call_id:
+            raise BadRequest(f"messages[{i}].tool_call_id is required", param=f"messages[{i}].tool_call_id")
+        results = cast("tuple[TextPart | ImagePart, ...]", parts)
+        return Message("tool", (ToolResult(message.tool_call_id, results, message.name or ""),))
+    if role == "assistant":
+        parts = (*_thoughts(message), *parts, *_calls(i, message))
+    return Message(cast("Role", role), parts, message.name or "")
+
+
+def _parts(i: int, content: str | list[msgspec.Raw] | None) -> tuple[Any, ...]:
+    if isinstance(content, str):
+        return (TextPart(content),) if content else ()
+    parts: list[Part] = []
+    for k, raw in enumerate(content or ()):
+        where = f"messages[{i}].content[{k}]"
+        try:
+            part = _part.decode(raw)
+        except msgspec.ValidationError as error:
+            wrong = _wrong(str(error))
+            tail = "" if wrong.param == "body" else f".{wrong.param}"
+            message = wrong.message.partition(": ")[2]
+            raise BadRequest(f"{where}{tail}: {message}", param=where + tail) from error
+        if part.type == "text":
+            parts.append(TextPart(part.text or ""))
+        elif part.type == "image_url" and part.image_url is not None:
+            parts.append(_image(part.image_url))
+        else:
+            parts.append(ForeignPart(part.type, bytes(raw)))
+    return tuple(parts)
+
+
+def _image(image: _ImageURL | str) -> ImagePart:
+    url, detail = (image, "") if isinstance(image, str) else (image.url, image.detail or "")
+    if url.startswith("data:"):
+        head, _, data = url.partition(",")
+        return ImagePart(data=data, media_type=head[5:].partition(";")[0], detail=detail)
+    return ImagePart(url=url, detail=detail)
+
+
+def _thoughts(message: _Message) -> tuple[ReasoningPart, ...]:
+    """`reasoning_details` (OpenRouter's form, which carries signatures) wins over plain `reasoning_content`."""
+    if message.reasoning_details:
+        return tuple(
+            ReasoningPart(detail.text or "", detail.signature or "", detail.data or "")
+            for detail in message.reasoning_details
+        )
+    return (ReasoningPart(message.reasoning_content),) if message.reasoning_content else ()
+
+
+def _calls(i: int, message: _Message) -> tuple[ToolCall, ...]:
+    if message.function_call:
+        function = message.function_call
+        return (ToolCall(function.name, function.name, function.arguments or ""),)
+    calls = []
+    for k, call in enumerate(message.tool_calls or ()):
+        if call.function is None:
+            where = f"messages[{i}].tool_calls[{k}].function"
+            raise BadRequest(f"{where} is required", param=where)
+        signature = call.extra_content.google.thought_signature if call.extra_content else ""
+        calls.append(ToolCall(call.id, call.function.name, call.function.arguments or "", signature))
+    return tuple(calls)
+
+
+def _tool(function: _FunctionSpec) -> Tool:
+    schema = bytes(function.parameters) if function.parameters is not None else b""
+    return Tool(function.name, function.description or "", schema, function.strict)
+
+
+def _choice(choice: str | _NamedChoice | None) -> ToolChoice | None:
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        if choice in ("auto", "none", "required"):
+            return ToolChoice(cast("Any", choice))
+        return ToolChoice("required" if choice == "any" else "named", "" if choice == "any" else choice)
+    return ToolChoice("named", choice.function.name) if choice.function else None
+
+
+def _format(wanted: _Format | None) -> ResponseFormat | None:
+    if wanted is None or wanted.type not in ("text", "json_object", "json_schema"):
+        return None
+    schema = wanted.json_schema or _Schema()
+    return ResponseFormat(cast("Any", wanted.type), schema.name, bytes(schema.schema or b""), schema.strict)
+
+
+def _sampling(asked: _Body) -> Sampling:
+    stop = asked.stop
+    return Sampling(
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        top_k=asked.top_k,
+        min_p=asked.min_p,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        seed=asked.seed,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        logprobs=asked.logprobs,
+        top_logprobs=asked.top_logprobs,
+    )
+
+
+def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
+    """
+    Values keep their bytes and their order; `stream_options.include_usage` is added to a stream so that what
+    it uses is known (the reader holds the extra chunk back from a client that did not ask for it).
+    """
+    ask_usage = asked.stream and not asked.include_usage and ways.stream_usage
+    own = any(name in OWN_KEYS for name, _ in asked.extra)
+    if ways.quirks:
+        fields: JSON = _json.decode(body)
+    elif ask_usage or own or model != asked.model:
+        fields = _fields.decode(body)
+    else:
+        return WireRequest(path=PATH, body=body, headers=(JSON_TYPE,))
+    for name in OWN_KEYS:
+        fields.pop(name, None)
+    fields["model"] = model
+    if ask_usage:
+        fields["stream_options"] = {**_options(fields.get("stream_options")), "include_usage": True}
+    for quirk in ways.quirks:
+        quirk(fields)
+    return WireRequest(path=PATH, body=_encode(fields), headers=(JSON_TYPE,))
+
+
+def _options(given: Any) -> JSON:
+    value = _json.decode(given) if isinstance(given, msgspec.Raw) else given
+    return value if isinstance(value, dict) else {}
+
+
+def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
+    fields = canonical.body(asked, model)
+    if asked.stream and ways.stream_usage:
+        fields["stream_options"] = {"include_usage": True}
+    for quirk in ways.quirks:
+        quirk(fields)
+    return WireRequest(path=PATH, body=_encode(fields), headers=(JSON_TYPE,))

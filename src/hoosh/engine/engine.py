@@ -1,0 +1,209 @@
+"""The life of one call, top to bottom. This is the one file that knows the order.
+
+Two commit points: the status (headers sent) and the content (first model event sent). Until the second a
+failure may still be another attempt; after it a failure is told in-band and the stream ends without its
+terminator. Settling is synchronous, so that no cancellation can come between.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import msgspec
+
+from hoosh.core.call import Account, Call, Hold, Outcome
+from hoosh.core.errors import BadUpstream, EmptyStream, Exhausted, HooshError, NoFirstEvent, UpstreamError
+from hoosh.core.events import Event, has_content
+from hoosh.core.plan import Attempt, Plan
+from hoosh.core.wire import WireRequest
+from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Translating
+from hoosh.engine.backend import Backend
+from hoosh.engine.catalog import Catalog
+from hoosh.engine.settler import Settler, usage_of
+from hoosh.policy.attempts import attempts
+from hoosh.policy.estimate import bound
+from hoosh.ports import Budgets, Clock, Limits, Reply, Sink, Transport
+
+# An error body longer than this says nothing more.
+MAX_REFUSAL_BYTES = 64 << 10
+# Events before the first content: role-only deltas, comments. More than this is not a reply.
+MAX_SILENT_EVENTS = 256
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """The ports that the engine works through."""
+
+    limits: Limits
+    budgets: Budgets
+    transport: Transport
+    catalog: Catalog
+    settler: Settler
+    clock: Clock
+
+
+class _Opened(msgspec.Struct, frozen=True):
+    """An attempt that has shown its first content."""
+
+    backend: Backend
+    attempt: Attempt
+    reply: Reply
+    decoder: Decoder
+    events: list[Event]
+    ended: bool
+
+
+class Engine:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> Account:
+        account = Account(call)
+        try:
+            plan = self._world.catalog.route(call.request.model, call.wishes)
+            await self._relay(account, plan, dialect, sink)
+            account.outcome = Outcome.OK
+        except HooshError as error:
+            account.error = error
+            account.outcome = Outcome.FAILED if account.attempt else Outcome.REJECTED
+            await sink.fail(error)
+        except asyncio.CancelledError:
+            account.outcome = Outcome.CANCELLED
+            raise
+        finally:
+            self._world.settler.settle(account)  # never awaits, exactly once
+        return account
+
+    async def _relay(self, account: Account, plan: Plan, dialect: ClientDialect, sink: Sink) -> None:
+        async with AsyncExitStack() as held:
+            opened = await self._open(account, plan, held)
+            encoder = dialect.encoder(account.call.request, self._served(account, opened))
+            sink.head(encoder.content_type, self._headers(account, opened))
+            events, ended, decoder, reply = opened.events, opened.ended, opened.decoder, opened.reply
+            while True:  # content commit: no other attempt below this line
+                for event in events:
+                    account.observe(event)
+                if data := encoder.feed(events):
+                    await sink.write(data)  # a slow client stops our reads here
+                if ended:
+                    break
+                piece = await reply.read()
+                ended = not piece
+                events = decoder.feed(piece) if piece else decoder.eof()
+        await sink.close(encoder.finish(usage_of(account)))
+
+    async def _open(self, account: Account, plan: Plan, held: AsyncExitStack) -> _Opened:
+        """Make attempts until one shows content; the winner's resources move to `held`."""
+        tries = attempts(plan)
+        attempt = next(tries)
+        while True:
+            if attempt.delay_s:
+                await asyncio.sleep(attempt.delay_s)
+            backend = self._world.catalog.backends[attempt.target.provider]
+            hold = self._name(account, attempt)
+            async with AsyncExitStack() as trial:
+                try:
+                    await self._world.budgets.reserve(hold)
+                    opened = await self._try(account.call, backend, attempt, trial)
+                except UpstreamError as failed:
+                    error = failed
+                else:
+                    held.push_async_exit(trial.pop_all())  # no await in between: nothing can leak
+                    account.first_event_ns = self._world.clock.monotonic_ns()
+                    return opened
+            self._world.settler.absorb(account, error)
+            try:
+                attempt = tries.send(error)
+            except StopIteration:
+                raise _verdict(account, error) from error
+
+    def _name(self, account: Account, attempt: Attempt) -> Hold:
+        """Name the hold before it is acquired: a lost reply to `reserve` can then not leak it."""
+        call = account.call
+        pool = call.wishes.pool or call.principal.pool
+        account.attempt = attempt
+        account.hold = Hold(id=f"{call.id}.{attempt.n}", pool=pool, tokens=bound(call.request))
+        return account.hold
+
+    async def _try(self, call: Call, backend: Backend, attempt: Attempt, trial: AsyncExitStack) -> _Opened:
+        timeouts = backend.timeouts
+        if backend.rate_limit_rpm is not None:
+            await self._world.limits.take(backend.name, backend.rate_limit_rpm)
+        try:
+            async with asyncio.timeout(timeouts.connect_s + timeouts.first_byte_s):
+                request = _request(call, backend, attempt)
+                exchange = self._world.transport.exchange(backend.base_url, backend.signed(request), timeouts)
+                reply = await trial.enter_async_context(exchange)
+                if reply.status != 200:
+                    raise await _refusal(backend, reply)
+                decoder = _decoder(call, backend, reply)
+                events, ended = await _first_content(decoder, reply)
+        except TimeoutError:
+            raise NoFirstEvent(f"{backend.name} did not begin to answer in time") from None
+        return _Opened(backend, attempt, reply, decoder, events, ended)
+
+    def _served(self, account: Account, opened: _Opened) -> Served:
+        return Served(
+            id=f"chatcmpl-{account.call.id}",
+            created_s=self._world.clock.unix_s(),
+            provider=opened.backend.name,
+            model=opened.attempt.target.model,
+            cost_micros=0 if opened.backend.local else None,
+        )
+
+    def _headers(self, account: Account, opened: _Opened) -> list[tuple[bytes, bytes]]:
+        total_ns = account.first_event_ns - account.call.arrived_ns
+        target = opened.attempt.target
+        return [
+            (b"x-hoosh-provider", _header(target.provider)),
+            (b"x-hoosh-model", _header(target.model)),
+            (b"x-hoosh-attempts", b"%d" % opened.attempt.n),
+            (b"server-timing", b"first-event;dur=%.2f" % (total_ns / 1e6)),
+        ]
+
+
+def _request(call: Call, backend: Backend, attempt: Attempt) -> WireRequest:
+    provider, request, model = backend.provider, call.request, attempt.target.model
+    if provider.dialect.name == call.dialect:
+        return provider.dialect.pass_on(request, call.body, model, backend.ways)
+    return provider.dialect.render(request, model, backend.ways)
+
+
+def _decoder(call: Call, backend: Backend, reply: Reply) -> Decoder:
+    dialect, request = backend.provider.dialect, call.request
+    splitter = dialect.splitter(request, reply.headers.get(b"content-type", b""))
+    reader = dialect.reader(request, backend.ways)
+    return PassingOn(splitter, reader) if dialect.name == call.dialect else Translating(splitter, reader)
+
+
+async def _first_content(decoder: Decoder, reply: Reply) -> tuple[list[Event], bool]:
+    """Events up to and with the first content, and whether the reply ended with them."""
+    events: list[Event] = []
+    while len(events) <= MAX_SILENT_EVENTS:
+        piece = await reply.read()
+        fresh = decoder.feed(piece) if piece else decoder.eof()
+        events += fresh
+        if any(map(has_content, fresh)):
+            return events, not piece
+        if not piece:
+            raise EmptyStream("the provider's reply was empty")
+    raise BadUpstream("the provider's reply does not begin")
+
+
+async def _refusal(backend: Backend, reply: Reply) -> UpstreamError:
+    if reply.status < 400:
+        return BadUpstream(f"{backend.name} answered with status {reply.status}")
+    body = b""
+    while len(body) < MAX_REFUSAL_BYTES and (piece := await reply.read()):
+        body += piece
+    return backend.provider.dialect.refusal(reply.status, reply.headers, body)
+
+
+def _verdict(account: Account, last: UpstreamError) -> HooshError:
+    """One failure is told as it is; several are told together, as what the last one was."""
+    if last.verdict == "stop" or len(account.tried) == 1:
+        return last
+    tried = "; ".join(f"{tried.target}: {tried.error.message}" for tried in account.tried)
+    return Exhausted(f"All {len(account.tried)} attempts failed: {tried}", last)
+
+
+def _header(text: str) -> bytes:
+    return text.encode("latin-1", "replace") if text.isprintable() else b"?"

@@ -1,0 +1,1 @@
+"""The door: ASGI only. Nothing here knows a provider."""

@@ -1,0 +1,135 @@
+"""The ASGI application: a table from (path, method) to an endpoint, and the last resort for a bug.
+
+An endpoint is an async function of an Exchange. Keys are checked here, by the matched route and never by
+the path's text, for every route that is not marked open.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from hoosh.core.errors import HooshError, MethodNotAllowed, NotFound
+from hoosh.dialects import ClientDialect
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.http.request import ClientLeft, headers_of, request_id, token_of
+from hoosh.http.sink import Message, Receive, Send, error_headers
+from hoosh.ports import Keys
+
+log = logging.getLogger("hoosh.http")
+_encode = msgspec.json.Encoder().encode
+
+
+class Exchange:
+    """One HTTP request and the way to answer it."""
+
+    __slots__ = ("headers", "id", "receive", "send", "tail", "token")
+
+    def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
+        self.headers: Mapping[bytes, bytes] = headers_of(scope)
+        self.id = request_id(self.headers)
+        self.token = token_of(self.headers)
+        self.receive = receive
+        self.send = send
+        self.tail = ""  # what a route ending in "/*" matched there
+
+    async def answer(self, value: object, status: int = 200) -> None:
+        await self.reply(status, _encode(value), b"application/json", ())
+
+    async def reply(
+        self, status: int, body: bytes, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        head = [
+            (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", self.id.encode()),
+            *headers,
+        ]
+        await self.send({"type": "http.response.start", "status": status, "headers": head})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def refuse(self, error: HooshError, dialect: ClientDialect, *headers: tuple[bytes, bytes]) -> None:
+        body = dialect.fault(error, self.id)
+        await self.reply(error.status, body, b"application/json", (*error_headers(error), *headers))
+
+
+Endpoint = Callable[[Exchange], Awaitable[None]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """`path` is exact, or ends in "/*" and matches what follows. `guarded` routes need a key where keys exist.
+
+    An inference route is not: it needs to know its caller, and asks itself.
+    """
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    guarded: bool = True
+    dialect: ClientDialect = DIALECT
+
+
+class App:
+    """The ASGI callable. HEAD is answered as GET by the server, which drops the body."""
+
+    def __init__(self, routes: Sequence[Route], keys: Keys) -> None:
+        table: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            table.setdefault(route.path, {})[route.method] = route
+        self._exact = MappingProxyType({path: by for path, by in table.items() if not path.endswith("/*")})
+        self._prefixes = tuple((path[:-1], by) for path, by in table.items() if path.endswith("/*"))
+        self._keys = keys
+        self.routes = tuple(routes)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        exchange = Exchange(scope, receive, noting)
+        try:
+            await self._dispatch(scope, exchange)
+        except ClientLeft:
+            return
+        except Exception:  # the last resort: a bug must reach the client as an error object, and the log whole
+            log.exception("a bug while answering %s", scope["path"])
+            if started:
+                raise
+            await exchange.refuse(HooshError("internal error"), DIALECT)
+
+    async def _dispatch(self, scope: Message, exchange: Exchange) -> None:
+        by_method, exchange.tail = self._find(scope["path"])
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        route = by_method.get(method)
+        if route is None:
+            await self._no_route(scope["path"], by_method, exchange)
+            return
+        try:
+            if route.guarded:
+                self._keys.identify(exchange.token)
+            await route.endpoint(exchange)
+        except HooshError as error:
+            await exchange.refuse(error, route.dialect)
+
+    def _find(self, path: str) -> tuple[Mapping[str, Route], str]:
+        found = self._exact.get(path)
+        if found is not None:
+            return found, ""
+        for prefix, by_method in self._prefixes:
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return by_method, path[len(prefix) :]
+        return {}, ""
+
+    async def _no_route(self, path: str, by_method: Mapping[str, Route], exchange: Exchange) -> None:
+        if not by_method:
+            await exchange.refuse(NotFound(f"no such path: {path[:256]}"), DIALECT)
+            return
+        allowed = ", ".join(sorted(by_method))
+        error = MethodNotAllowed(f"method not allowed, use {allowed}")
+        await exchange.refuse(error, DIALECT, (b"allow", allowed.encode()))

@@ -1,0 +1,63 @@
+"""Inference endpoints: a body of some dialect goes through the engine, and the call ends when the client leaves."""
+
+import asyncio
+
+from hoosh.core.call import Call
+from hoosh.dialects import ClientDialect
+from hoosh.engine.engine import Engine
+from hoosh.http.asgi import Exchange
+from hoosh.http.request import Limits, check_json, pool_in, read_body, wishes_of
+from hoosh.http.sink import ASGISink
+from hoosh.ports import Clock, Keys
+
+
+class Inference:
+    """One path: the dialect that it speaks, before the one engine."""
+
+    def __init__(self, engine: Engine, dialect: ClientDialect, keys: Keys, limits: Limits, clock: Clock) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self._keys = keys
+        self._limits = limits
+        self._clock = clock
+
+    async def __call__(self, exchange: Exchange) -> None:
+        arrived_ns = self._clock.monotonic_ns()
+        principal = self._keys.identify(exchange.token)  # before the body is read: a stranger costs nothing
+        check_json(exchange.headers)
+        body = await read_body(exchange.receive, exchange.headers, self._limits)
+        request = self._dialect.parse(body)
+        call = Call(
+            id=exchange.id,
+            dialect=self._dialect.name,
+            request=request,
+            body=body,
+            principal=principal,
+            wishes=wishes_of(exchange.headers, pool_in(request.extra)),
+            arrived_ns=arrived_ns,
+        )
+        await self._serve(call, exchange)
+
+    async def _serve(self, call: Call, exchange: Exchange) -> None:
+        """Serve, and cancel at once when the client leaves, also while the provider is silent."""
+        sink = ASGISink(exchange.send, self._dialect, exchange.id)
+        me = asyncio.current_task()
+        left = False
+
+        async def watch() -> None:
+            nonlocal left
+            while (await exchange.receive())["type"] != "http.disconnect":
+                pass
+            if not sink.closed and me is not None:  # a disconnect is also told after a complete reply
+                left = True
+                me.cancel()
+
+        watcher = asyncio.create_task(watch())
+        try:
+            await self._engine.serve(call, self._dialect, sink)
+        except asyncio.CancelledError:
+            if not left or me is None:  # the gateway stops: that cancel is not ours to swallow
+                raise
+            me.uncancel()
+        finally:
+            watcher.cancel()

@@ -1,0 +1,75 @@
+"""`/v1/models` and `/v1/models/{id}`: what can really be called, never patterns."""
+
+import asyncio
+from urllib.parse import unquote
+
+from hoosh.core.call import Wishes
+from hoosh.core.errors import HooshError, UnknownModel
+from hoosh.engine.catalog import Catalog
+from hoosh.http.asgi import Exchange
+from hoosh.ports import Clock
+
+# A list younger than this is not asked for again.
+FRESH_S = 30.0
+# The page waits this long for the slowest provider; its last known list stands in for it after that.
+PATIENCE_S = 5.0
+
+
+class Models:
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._refresh: asyncio.Task[None] | None = None
+
+    async def index(self, exchange: Exchange) -> None:
+        await self._freshen()
+        await exchange.answer({"object": "list", "data": self._rows()})
+
+    async def show(self, exchange: Exchange) -> None:
+        """One model; a name that routing would take is shown even if no list has it."""
+        await self._freshen()
+        wanted = unquote(exchange.tail)
+        for row in self._rows():
+            if row["id"] == wanted:
+                await exchange.answer(row)
+                return
+        try:
+            target = self._catalog.route(wanted, Wishes()).targets[0]
+        except HooshError as error:
+            raise UnknownModel(error.message, param="model") from None
+        await exchange.answer(self._row(wanted, target.provider))
+
+    def _rows(self) -> list[dict[str, object]]:
+        """De-duplicated by priority, then the aliases."""
+        rows: dict[str, dict[str, object]] = {}
+        for backend in sorted(self._catalog.backends.values(), key=lambda backend: backend.priority):
+            for model in self._catalog.standing(backend.name).models:
+                rows.setdefault(model, self._row(model, backend.name))
+        for alias, name in self._catalog.aliases.items():
+            if alias not in rows and name in rows:
+                rows[alias] = {**rows[name], "id": alias}
+        return list(rows.values())
+
+    def _row(self, model: str, provider: str) -> dict[str, object]:
+        standing = self._catalog.standing(provider)
+        return {
+            "id": model,
+            "object": "model",
+            "created": 0,
+            "owned_by": provider,
+            "provider": provider,
+            "available": standing.status != "unhealthy",
+        }
+
+    async def _freshen(self) -> None:
+        """One refresh at a time, shared by all who wait; a client that leaves does not end it."""
+        if self._refresh is None or self._refresh.done():
+            stale = [name for name in self._catalog.backends if self._is_stale(name)]
+            if not stale:
+                return
+            self._refresh = asyncio.create_task(self._catalog.refresh(stale))
+        await asyncio.wait([self._refresh], timeout=PATIENCE_S)
+
+    def _is_stale(self, name: str) -> bool:
+        checked_ns = self._catalog.standing(name).checked_ns
+        return not checked_ns or self._clock.monotonic_ns() - checked_ns > FRESH_S * 1e9

@@ -1,0 +1,129 @@
+"""What a request brings: its headers by name, its body within limits, its key, its id."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from hoosh.core.call import Wishes
+from hoosh.core.errors import BadRequest, RequestTimeout, TooLarge, UnsupportedMedia
+from hoosh.http.sink import Message, Receive
+
+MAX_ID_CHARS = 128
+TRUE = frozenset({b"1", b"true", b"yes", b"on"})
+
+
+class ClientLeft(Exception):
+    """The client went away before its request was whole. Nobody is there to be told."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    body_limit_bytes: int = 10 << 20
+    body_timeout_s: float = 60.0
+
+
+def headers_of(scope: Message) -> dict[bytes, bytes]:
+    """Lower-case names (ASGI gives them so); of a repeated header the first counts."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name, value)
+    return found
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> str:
+    """The client's own `x-request-id` where it is printable ASCII of sane length, else a new one that sorts by time."""
+    given = headers.get(b"x-request-id", b"")
+    if given and len(given) <= MAX_ID_CHARS and given.isascii() and given.decode().isprintable() and b" " not in given:
+        return given.decode()
+    return new_id()
+
+
+def new_id() -> str:
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(8)}"
+
+
+def token_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """From `Authorization: Bearer` or `X-API-Key`; both are in use among this port's clients."""
+    given = headers.get(b"authorization", b"")
+    if given[:7].lower() == b"bearer ":
+        return given[7:].strip().decode("latin-1") or None
+    given = headers.get(b"x-api-key", b"").strip()
+    return given.decode("latin-1") or None
+
+
+def wishes_of(headers: Mapping[bytes, bytes], pool: str) -> Wishes:
+    """`pool` is the body's wish; the header wins."""
+    return Wishes(
+        provider=_text(headers, b"x-hoosh-provider"),
+        pool=_text(headers, b"x-hoosh-pool") or pool,
+        agent=_text(headers, b"x-agent-id"),
+        local_only=headers.get(b"x-hoosh-local-only", headers.get(b"x-privacy-local", b"")).lower() in TRUE,
+    )
+
+
+def pool_in(extra: tuple[tuple[str, bytes], ...]) -> str:
+    """The body's own key `pool`. Raises BadRequest."""
+    for name, value in extra:
+        if name == "pool":
+            try:
+                return msgspec.json.decode(value, type=str | None) or ""
+            except msgspec.DecodeError:
+                raise BadRequest("pool: expected string", param="pool") from None
+    return ""
+
+
+def check_json(headers: Mapping[bytes, bytes]) -> None:
+    """A browser can post a form to this machine without asking anyone; it cannot post JSON. Raises UnsupportedMedia."""
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind and kind != b"application/json" and not kind.endswith(b"+json"):
+        raise UnsupportedMedia("send the body as content-type: application/json")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMedia("send the body without content-encoding")
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Limits) -> bytes:
+    """Raises TooLarge (from the length alone where it is told), RequestTimeout, ClientLeft."""
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > limits.body_limit_bytes:
+        raise _too_large(limits)
+    message = await _next(receive, limits.body_timeout_s)
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False) and len(body) <= limits.body_limit_bytes:
+        return body
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            parts, size = [body], len(body)
+            while message.get("more_body", False):
+                message = await _next(receive, None)
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limits.body_limit_bytes:
+                    raise _too_large(limits)
+    except TimeoutError:
+        raise _slow(limits.body_timeout_s) from None
+    return b"".join(parts)
+
+
+async def _next(receive: Receive, limit_s: float | None) -> Message:
+    try:
+        async with asyncio.timeout(limit_s):
+            message = await receive()
+    except TimeoutError:
+        raise _slow(limit_s or 0.0) from None
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    return message
+
+
+def _slow(limit_s: float) -> RequestTimeout:
+    return RequestTimeout(f"the request body did not arrive within {limit_s:g} s")
+
+
+def _too_large(limits: Limits) -> TooLarge:
+    return TooLarge(f"the request body is larger than {limits.body_limit_bytes} bytes", param="body")
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").strip().decode("latin-1")[:256]

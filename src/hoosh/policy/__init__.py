@@ -1,0 +1,1 @@
+"""Judgement: pure decisions. Time and chance come in as arguments."""

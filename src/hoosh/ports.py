@@ -1,0 +1,91 @@
+"""What the engine needs of the world. Stores and transports implement these; the engine never imports them."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from hoosh.core.call import Hold, Receipt, Settlement
+from hoosh.core.errors import HooshError
+from hoosh.core.plan import Target
+from hoosh.core.principal import Principal
+from hoosh.core.wire import Timeouts, WireRequest
+
+
+class Reply(Protocol):
+    """One reply of a provider. Leaving its context before the end aborts the exchange."""
+
+    status: int
+    headers: dict[bytes, bytes]
+
+    async def read(self) -> bytes:
+        """The next piece, b"" at the end. Not reading stops the provider (back-pressure).
+
+        Raises: Truncated, Idle, BadUpstream (reply too large).
+        """
+
+
+class Transport(Protocol):
+    def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> AbstractAsyncContextManager[Reply]:
+        """Send `request` below `base_url`; enter with the reply's status and headers.
+
+        Raises on entry: ConnectFailed, Reset, NoFirstEvent, BadUpstream.
+        """
+
+
+class Keys(Protocol):
+    def identify(self, token: str | None) -> Principal:
+        """Raises: Unauthorized."""
+
+
+class Limits(Protocol):
+    async def take(self, name: str, per_minute: int) -> None:
+        """Count one request against the limit `name`. Raises: Throttled with `retry_after_s`."""
+
+
+class Budgets(Protocol):
+    async def reserve(self, hold: Hold) -> None:
+        """Set `hold.tokens` of `hold.pool` aside until settled.
+
+        Idempotent by `hold.id`; all or nothing. Raises: BudgetExceeded, BadRequest (no such pool).
+        """
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Replace holds by what was used. Idempotent by id; an id that was never reserved books its usage all the same."""
+
+
+class Journal(Protocol):
+    """Where receipts go. Never blocks, never raises."""
+
+    def note(self, receipt: Receipt) -> None: ...
+
+
+class Observer(Protocol):
+    """Who learns how an attempt went. Never blocks, never raises."""
+
+    def succeeded(self, target: Target, first_event_s: float) -> None: ...
+
+    def failed(self, target: Target, error: HooshError) -> None: ...
+
+
+class Clock(Protocol):
+    def monotonic_ns(self) -> int: ...
+
+    def unix_s(self) -> int: ...
+
+
+class Sink(Protocol):
+    """The client's end. `started` once a status is on the wire: from then on errors are told in-band."""
+
+    started: bool
+
+    def head(self, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Set what the reply's head will say; nothing is sent yet."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece; waits while the client is slow."""
+
+    async def close(self, data: bytes) -> None:
+        """Send the last piece; a reply that was never started becomes one with a content-length."""
+
+    async def fail(self, error: HooshError) -> None:
+        """A status and an error body if nothing was sent, else an in-band error and the end."""

@@ -1,0 +1,25 @@
+"""Providers as data: one file, one `Provider(...)` literal. Adding one is that file and one line in registry.py."""
+
+import msgspec
+
+from hoosh.dialects import ProviderDialect, Ways
+from hoosh.providers.auth import Sign, bearer
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` is the config's `type`, `env` the variables that may hold its key (first one set wins).
+
+    `local`: no data leaves the machine at the default address. `port`: where to look for it at start, 0 for never.
+    `docs` is what this file was written from, with the date in the file's docstring.
+    """
+
+    name: str
+    title: str
+    dialect: ProviderDialect
+    base_url: str
+    docs: str
+    sign: Sign = bearer
+    env: tuple[str, ...] = ()
+    ways: Ways = Ways()
+    local: bool = False
+    needs_key: bool = True

@@ -1,0 +1,15 @@
+"""Anthropic, read 2026-11."""
+
+from hoosh.dialects import anthropic_messages
+from hoosh.providers import Provider
+from hoosh.providers.auth import x_api_key
+
+PROVIDER = Provider(
+    name="anthropic",
+    title="Anthropic",
+    dialect=anthropic_messages.DIALECT,
+    base_url="https://api.anthropic.com",
+    docs="https://platform.claude.com/docs/en/api/messages",
+    sign=x_api_key,
+    env=("ANTHROPIC_API_KEY",),
+)
