@@ -241,5 +241,7 @@ def _unlike(wanted: Any, got: Any, where: str) -> list[str]:
             for line in _unlike(wanted.get(key), got.get(key), f"{where}.{key}".lstrip("."))
         ]
     if isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
-        return [line for i, pair in enumerate(zip(wanted, got, strict=True)) for line in _unlike(*pair, f"{where}[{i}]")]
+        return [
+            line for i, pair in enumerate(zip(wanted, got, strict=True)) for line in _unlike(*pair, f"{where}[{i}]")
+        ]
     return [] if wanted == got else [f"{where}: {json.dumps(wanted)[:160]} != {json.dumps(got)[:160]}"]

@@ -4,6 +4,7 @@ The structs say what is right; each single value is judged by msgspec. A value t
 blank where there is none, so that later checks can go on: whoever reads the result looks at the problems first.
 """
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -124,7 +125,7 @@ def _file(written: object, directory: Path) -> Path:
     if not isinstance(written, str):
         raise ValueError(f"expected string, got {kind_of(written)}")  # noqa: TRY004  # msgspec reports it so
     path = directory / written
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # pathlib's raises for some paths, by version
         raise ValueError(f"no such file: {path}")
     return path
 

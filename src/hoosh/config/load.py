@@ -1,5 +1,6 @@
 """Find the file, read it, and either give a whole `Config` or say everything that is wrong with it, line by line."""
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -30,7 +31,8 @@ def find(environ: Mapping[str, str], cwd: Path) -> Path | None:
     """The file that $HOOSH_CONFIG names, be it there or not, else the first of `places` that is there."""
     if named := environ.get("HOOSH_CONFIG"):
         return cwd / named
-    return next((path for path in places(environ, cwd) if path.is_file()), None)
+    # A place that may not be looked into is none; pathlib's is_file raises there before Python 3.14.
+    return next((path for path in places(environ, cwd) if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def load(path: Path | None, environ: Mapping[str, str], known_types: Collection[str]) -> Config:

@@ -6,6 +6,7 @@ may read, anything else is the secret itself.
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -73,12 +74,12 @@ def _from_variable(name: str, environ: Mapping[str, str]) -> Secret:
 
 def _from_file(path: Path) -> Secret:
     try:
-        if not path.is_file():
-            raise ValueError(f"no such file: {path}")
-        mode = path.stat().st_mode & 0o777
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"{path} is not a file")
         # Windows has no such bits and reports all of them.
         if os.name == "posix" and mode & 0o077:
-            raise ValueError(f"{path} may be read by others (mode {mode:04o}); chmod 600 it")
+            raise ValueError(f"{path} may be read by others (mode {mode & 0o777:04o}); chmod 600 it")
         text = path.read_bytes().decode("latin-1")
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error

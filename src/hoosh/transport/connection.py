@@ -19,7 +19,7 @@ from hoosh.core.wire import Timeouts
 from hoosh.transport.settings import TransportSettings
 
 BUFFER_BYTES = 256 << 10  # unread above this, the socket is not read
-_TIMER_GRAIN_S = 0.002  # a loop that counts in milliseconds may fire a timer that much early
+TIMER_GRAIN_S = 0.002  # a loop that counts in milliseconds may fire a timer that much early
 _TCP_KEEPALIVE_S = 60
 _NO_TIMEOUTS = Timeouts()
 
@@ -70,7 +70,9 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
     _parser: httptools.HttpResponseParser
 
-    def __init__(self, label: str, key: str, settings: TransportSettings, on_lost: Callable[["Connection"], None]) -> None:
+    def __init__(
+        self, label: str, key: str, settings: TransportSettings, on_lost: Callable[["Connection"], None]
+    ) -> None:
         self.label = label
         self.key = key
         self.alive = False
@@ -158,10 +160,13 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._resume()
 
-    def abort(self) -> None:
+    def abort(self) -> bool:
+        """Close at once. False: there was no socket yet, and `on_lost` will not be called."""
         self.alive = False
-        if hasattr(self, "_transport"):
-            self._transport.abort()
+        if not hasattr(self, "_transport"):
+            return False
+        self._transport.abort()
+        return True
 
     # The socket
 
@@ -185,7 +190,9 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._keep = False
             if self._active:
-                self._fail(BadUpstream(f"{self.label}: its reply is not HTTP/1.1: {error}", upstream_status=self.status))
+                self._fail(
+                    BadUpstream(f"{self.label}: its reply is not HTTP/1.1: {error}", upstream_status=self.status)
+                )
         if self._active:
             if self._received_bytes == received_bytes:
                 self._barren_bytes += len(data)
@@ -297,7 +304,9 @@ class Connection(asyncio.Protocol):
 
     def _break(self, exc: Exception | None) -> None:
         if self._replied:
-            self._fail(Truncated(f"{self.label}: the connection ended in the middle of its reply", upstream_status=self.status))
+            self._fail(
+                Truncated(f"{self.label}: the connection ended in the middle of its reply", upstream_status=self.status)
+            )
             return
         self.stale = self._reused and (exc is None or isinstance(exc, ConnectionError))
         self._fail(Reset(f"{self.label}: the connection ended before a reply"))
@@ -325,7 +334,7 @@ class Connection(asyncio.Protocol):
         self._timer_at = inf
         if not self._active:
             return
-        now = self._loop.time() + _TIMER_GRAIN_S
+        now = self._loop.time() + TIMER_GRAIN_S
         waiting = self._waiter is not None and not self._waiter.done()
         if now >= self._total_at:
             self._fail(DeadlineExceeded(f"{self.label}: its reply was not over when the time was"))

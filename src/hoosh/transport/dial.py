@@ -121,4 +121,6 @@ def _reason(error: OSError) -> str:
         return "its name was not resolved"
     if error.errno is not None:
         return os.strerror(error.errno).lower()
+    if isinstance(error, ConnectionError):
+        return "it closed the connection during the TLS handshake"
     return "not reachable"

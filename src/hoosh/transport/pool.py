@@ -9,7 +9,7 @@ from types import TracebackType
 
 from hoosh.core.errors import ConnectFailed, Reset
 from hoosh.core.wire import Timeouts, WireRequest
-from hoosh.transport.connection import Connection
+from hoosh.transport.connection import TIMER_GRAIN_S, Connection
 from hoosh.transport.dial import Dialer
 from hoosh.transport.head import Route, render, route
 from hoosh.transport.settings import TransportSettings
@@ -28,7 +28,7 @@ class HTTPTransport:
         self._idle: dict[str, list[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
-        self._emptied: asyncio.Future[None] | None = None
+        self._emptied = asyncio.Event()
 
     @property
     def open_connections(self) -> int:
@@ -41,11 +41,14 @@ class HTTPTransport:
 
     def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> "Exchange":
         """Raises on entry, besides what the port says: ConfigError (base URL), BadRequest (path, method, headers),
-        DeadlineExceeded, Idle, Truncated."""
+        DeadlineExceeded, Idle, Truncated.
+        """
         return Exchange(self, base_url, request, timeouts)
 
     async def aclose(self) -> None:
-        """End every exchange and close every connection; return when the sockets are gone."""
+        """End every exchange and close every connection; return when the sockets are gone (one that is just being
+        made goes when it is made, or by its connect_s).
+        """
         self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()
@@ -53,8 +56,7 @@ class HTTPTransport:
         for connection in tuple(self._open):
             connection.abort()
         if self._open:
-            self._emptied = asyncio.get_running_loop().create_future()
-            await self._emptied
+            await self._emptied.wait()
 
     # For exchanges
 
@@ -76,7 +78,7 @@ class HTTPTransport:
         return None
 
     async def connect(self, way: Route, timeouts: Timeouts, total_at: float) -> Connection:
-        connection = Connection(way.label, way.key, self._settings, self._lost)
+        connection = Connection(way.label, way.key, self._settings, self._forget)
         self._open.add(connection)
         try:
             if not self._closed:
@@ -84,8 +86,8 @@ class HTTPTransport:
             if self._closed:
                 raise ConnectFailed(f"{way.label}: the gateway stops")
         except BaseException:
-            connection.abort()
-            self._forget(connection)
+            if not connection.abort():
+                self._forget(connection)
             raise
         return connection
 
@@ -111,7 +113,7 @@ class HTTPTransport:
         keep_s = self._settings.idle_keepalive_s
         oldest = now
         for key, idle in tuple(self._idle.items()):
-            while idle and idle[0].idle_since + keep_s <= now + _TIMER_GRAIN_S:
+            while idle and idle[0].idle_since + keep_s <= now + TIMER_GRAIN_S:
                 idle.pop(0).abort()
             if idle:
                 oldest = min(oldest, idle[0].idle_since)
@@ -119,3 +121,68 @@ class HTTPTransport:
                 del self._idle[key]
         if self._idle:
             self._sweep = loop.call_at(oldest + keep_s, self._close_idle)
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        idle = self._idle.get(connection.key)
+        if idle is not None and connection in idle:
+            idle.remove(connection)
+        if self._closed and not self._open:
+            self._emptied.set()
+
+
+class Exchange:
+    """One request and its reply; entered, it is the ports.Reply."""
+
+    __slots__ = ("_base_url", "_connection", "_request", "_timeouts", "_transport", "headers", "status")
+    status: int
+    headers: dict[bytes, bytes]
+
+    def __init__(self, transport: HTTPTransport, base_url: str, request: WireRequest, timeouts: Timeouts) -> None:
+        self._transport = transport
+        self._base_url = base_url
+        self._request = request
+        self._timeouts = timeouts
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> "Exchange":
+        transport, timeouts = self._transport, self._timeouts
+        way = transport.route(self._base_url)
+        data = render(way, self._request)
+        total_at = asyncio.get_running_loop().time() + timeouts.total_s
+        connection = transport.take(way)
+        if connection is not None:
+            try:
+                await connection.send(data, timeouts, total_at)
+            except Reset:
+                # The peer closed an idle connection while the request was on its way: the one loss that is
+                # nobody's fault and is known to keep-alive, so one more try, and on a fresh connection.
+                if not connection.stale:
+                    raise
+                connection = None
+        if connection is None:
+            connection = await transport.connect(way, timeouts, total_at)
+            await connection.send(data, timeouts, total_at)
+        self._connection = connection
+        self.status = connection.status
+        self.headers = connection.headers
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.give_back(connection)
+
+    async def read(self) -> bytes:
+        """The next piece, b"" at the end. One reader at a time. Raises: Truncated, Idle, BadUpstream, DeadlineExceeded."""
+        connection = self._connection
+        assert connection is not None, "read outside the exchange"
+        while not connection.pieces:
+            if connection.complete:
+                return b""
+            if connection.error is not None:
+                raise connection.error
+            await connection.more(self._timeouts.idle_s)
+        return connection.take()

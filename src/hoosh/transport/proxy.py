@@ -16,9 +16,7 @@ import msgspec
 from hoosh.core.errors import ConfigError
 from hoosh.transport.origin import HOST, Origin, parse_origin
 
-_PROXY_URL = re.compile(
-    rf"(?:(?P<scheme>https?)://)?(?:(?P<user>[^@/?#\s]*)@)?{HOST}/?", re.IGNORECASE | re.ASCII
-)
+_PROXY_URL = re.compile(rf"(?:(?P<scheme>https?)://)?(?:(?P<user>[^@/?#\s]*)@)?{HOST}/?", re.IGNORECASE | re.ASCII)
 
 
 class Proxy(msgspec.Struct, frozen=True):

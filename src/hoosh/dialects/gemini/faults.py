@@ -20,27 +20,23 @@ from hoosh.core.errors import (
     Throttled,
     UpstreamError,
 )
+from hoosh.dialects import JSON
 
 MAX_MESSAGE_CHARS = 500
 
 # Said with a 400: "API key not valid. Please pass a valid API key.", "API key expired. Please renew the API key."
 # and "User location is not supported for the API use."
 _OUR_KEY = ("api key", "location is not supported")
-# "The input token count (1200293) exceeds the maximum number of tokens allowed (1048576)."
+# Said as: The input token count (1200293) exceeds the maximum number of tokens allowed (1048576).
 _TOO_LONG = ("input token count", "maximum number of tokens")
 # "Consumer 'api_key:AIza...' has been suspended." must not reach the client.
 _SECRET = re.compile(r"(?:AIza|AQ\.)[\w.-]{8,}")
 
 
-class _Detail(msgspec.Struct):
-    reason: str = ""
-    retry_delay: str = msgspec.field(default="", name="retryDelay")
-
-
 class Fault(msgspec.Struct):
     code: int = 0
     message: str = ""
-    details: list[_Detail] = []
+    details: list[JSON] = []
 
 
 class _Envelope(msgspec.Struct):
@@ -52,8 +48,10 @@ _envelope = msgspec.json.Decoder(_Envelope | list[_Envelope])
 
 def refusal(status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
     fault = _fault(body)
-    asked_s = _retry_delay_s(fault)
-    return _error(status, fault, _seconds(headers.get(b"retry-after", b"").decode("latin-1")) if asked_s is None else asked_s)
+    delay_s = _retry_delay_s(fault)
+    if delay_s is None:
+        delay_s = _seconds(headers.get(b"retry-after", b"").decode("latin-1"))
+    return _error(status, fault, delay_s)
 
 
 def in_reply(fault: Fault) -> UpstreamError:
@@ -80,7 +78,9 @@ def _class(status: int, fault: Fault) -> type[UpstreamError]:
         return Overloaded
     if status >= 500:
         return BadUpstream
-    if any(detail.reason == "API_KEY_INVALID" for detail in fault.details) or any(mark in said for mark in _OUR_KEY):
+    if any(detail.get("reason") == "API_KEY_INVALID" for detail in fault.details) or any(
+        mark in said for mark in _OUR_KEY
+    ):
         return CredentialRefused
     return ContextTooLong if any(mark in said for mark in _TOO_LONG) else Refused
 
@@ -100,8 +100,8 @@ def _fault(body: bytes) -> Fault:
 
 def _retry_delay_s(fault: Fault) -> float | None:
     """RetryInfo's "34s" or "34.07s"."""
-    delays = [delay for detail in fault.details if (delay := _seconds(detail.retry_delay.removesuffix("s"))) is not None]
-    return max(delays, default=None)
+    said = [str(detail.get("retryDelay", "")).removesuffix("s") for detail in fault.details]
+    return max((delay for text in said if (delay := _seconds(text)) is not None), default=None)
 
 
 def _seconds(text: str) -> float | None:

@@ -7,6 +7,7 @@ a client that asks for `streamFunctionCallArguments` in its own body gets it.
 """
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -45,7 +46,7 @@ class Pieces:
         """Raises BadUpstream for a path that leads nowhere."""
         steps = _steps(piece.json_path)
         at: Any = self.arguments
-        for step, then in zip(steps, steps[1:], strict=False):
+        for step, then in pairwise(steps):
             at = _child(at, step, [] if isinstance(then, int) else {})
         value: Any = piece.value
         if isinstance(value, str) and self._growing == piece.json_path:
@@ -68,18 +69,17 @@ def _steps(path: str) -> list[str | int]:
 
 
 def _child(at: Any, step: str | int, fresh: Any) -> Any:
-    if isinstance(at, list) and isinstance(step, int) and step < len(at):
-        return at[step]
-    if isinstance(at, dict) and step in at:
-        return at[step]
-    _set(at, step, fresh)
-    return fresh
+    if not _has(at, step):
+        _set(at, step, fresh)
+    return at[step]
+
+
+def _has(at: Any, step: str | int) -> bool:
+    return step < len(at) if isinstance(at, list) and isinstance(step, int) else isinstance(at, dict) and step in at
 
 
 def _set(at: Any, step: str | int, value: Any) -> None:
-    if isinstance(at, dict) and isinstance(step, str):
-        at[step] = value
-    elif isinstance(at, list) and isinstance(step, int) and step < len(at):
+    if _has(at, step) or (isinstance(at, dict) and isinstance(step, str)):
         at[step] = value
     elif isinstance(at, list) and step == len(at):  # never a gap: a hostile index would fill the memory
         at.append(value)

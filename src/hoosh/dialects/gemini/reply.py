@@ -17,6 +17,8 @@ from hoosh.core.usage import Usage
 from hoosh.dialects.gemini.faults import Fault, in_reply
 from hoosh.dialects.gemini.pieces import Piece, Pieces
 
+_NULL = msgspec.Raw(b"null")
+
 # What is not here counts as stop: OTHER, NO_IMAGE, and words to come.
 _FINISH: dict[str, FinishReason] = {
     "STOP": "stop",
@@ -48,7 +50,7 @@ _MAX_ID_CHARS = 32
 class _Call(msgspec.Struct):
     name: str = ""
     id: str = ""
-    args: msgspec.Raw | None = None
+    args: msgspec.Raw = _NULL
     partial_args: list[Piece] = msgspec.field(default=[], name="partialArgs")
     will_continue: bool = msgspec.field(default=False, name="willContinue")
 
@@ -170,8 +172,9 @@ class GeminiReader:
             self._candidate(candidate, events)
         if not reply.candidates and reply.feedback and reply.feedback.block_reason:
             self._choices.setdefault(0, _Choice()).reason = "content_filter"
-        if reply.usage is not None and reply.usage.prompt is not None:
-            events.append(Metered(_usage(reply.usage)))
+        used = reply.usage
+        if used is not None and (used.prompt is not None or used.candidates is not None):
+            events.append(Metered(_usage(used)))
 
     def _candidate(self, candidate: _Candidate, events: list[Meaning]) -> None:
         index = candidate.index or 0
@@ -181,7 +184,7 @@ class GeminiReader:
                 self._part(part, choice, index, events)
         reason = candidate.finish_reason
         if reason in _FAILED:
-            raise BadUpstream(f"the model failed: {candidate.finish_message or reason}"[:500], upstream_status=200)
+            raise BadUpstream(f"the model failed: {candidate.finish_message or reason}"[:500])
         if reason:
             choice.reason = _FINISH.get(reason, "stop")
 
@@ -223,9 +226,8 @@ class GeminiReader:
         return f"call_{self._id[-_MAX_ID_CHARS:]}_{self._made}" if self._id else f"call_{self._made}"
 
 
-def _arguments(args: msgspec.Raw | None) -> str:
-    text = bytes(args).decode() if args is not None else "null"
-    return "{}" if text == "null" else text
+def _arguments(args: msgspec.Raw) -> str:
+    return "{}" if args == _NULL else bytes(args).decode()
 
 
 def _usage(said: _Usage) -> Usage:

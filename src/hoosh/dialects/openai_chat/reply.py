@@ -70,8 +70,8 @@ class _Chunk(msgspec.Struct):
     id: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class _InputDetails(msgspec.Struct):
@@ -105,6 +105,7 @@ _models = msgspec.json.Decoder(_Models)
 _json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
+_NULLS = (b"", _NULL)
 
 
 class ChatReader:
@@ -132,7 +133,7 @@ class ChatReader:
             chunk = _chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _foreign(data) from error
-        if chunk.error is not None and bytes(chunk.error) != _NULL:
+        if bytes(chunk.error) not in _NULLS:
             raise faults.in_stream(_json.decode(data))
         events: list[Meaning] = []
         if not self._opened and (chunk.id or chunk.model):
@@ -141,7 +142,7 @@ class ChatReader:
         choices = chunk.choices
         for choice in choices or ():
             self._choice(choice, events)
-        if chunk.usage is not None and (usage := read_usage(bytes(chunk.usage))):
+        if (given := bytes(chunk.usage)) and (usage := read_usage(given)):
             events.append(Metered(usage))
             if self._stream and not choices and not self._asked.include_usage:
                 raw = b""  # we asked for this chunk, the client did not

@@ -85,7 +85,7 @@ class _Message(msgspec.Struct):
 class _FunctionSpec(msgspec.Struct):
     name: str
     description: str | None = None
-    parameters: msgspec.Raw | None = None
+    parameters: msgspec.Raw = msgspec.Raw()
     strict: bool | None = None
 
 
@@ -105,7 +105,7 @@ class _NamedChoice(msgspec.Struct):
 
 class _Schema(msgspec.Struct):
     name: str = ""
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = msgspec.Raw()
     strict: bool | None = None
 
 
@@ -312,8 +312,12 @@ def _calls(i: int, message: _Message) -> tuple[ToolCall, ...]:
 
 
 def _tool(function: _FunctionSpec) -> Tool:
-    schema = bytes(function.parameters) if function.parameters is not None else b""
-    return Tool(function.name, function.description or "", schema, function.strict)
+    return Tool(function.name, function.description or "", _text(function.parameters), function.strict)
+
+
+def _text(raw: msgspec.Raw) -> bytes:
+    text = bytes(raw)
+    return b"" if text == b"null" else text
 
 
 def _choice(choice: str | _NamedChoice | None) -> ToolChoice | None:
@@ -330,7 +334,7 @@ def _format(wanted: _Format | None) -> ResponseFormat | None:
     if wanted is None or wanted.type not in ("text", "json_object", "json_schema"):
         return None
     schema = wanted.json_schema or _Schema()
-    return ResponseFormat(cast("Any", wanted.type), schema.name, bytes(schema.schema or b""), schema.strict)
+    return ResponseFormat(cast("Any", wanted.type), schema.name, _text(schema.schema), schema.strict)
 
 
 def _sampling(asked: _Body) -> Sampling:

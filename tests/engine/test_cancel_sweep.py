@@ -1,0 +1,117 @@
+"""Cancel a call at every single suspension point, once and twice: the invariants hold at each.
+
+The call crosses all that can await: reserve (whose reply may be lost), a refused and an empty provider, the
+winner's open and relay, the last write. A sweep that catches nothing proves nothing, so three mutants of the
+engine are planted here, each of which must be caught:
+
+1. an await before settle: a second cancellation falls between, and nothing is settled;
+2. an await between pop_all and push: the winner's connection belongs to nobody and leaks;
+3. settle skipped when an error is told: a hold stays for ever.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from engine_world import CUT, GOOD, HELLO, ROLE, Script, Stage
+from hoosh.core.call import Outcome
+from hoosh.core.errors import ConnectFailed
+from hoosh.engine import engine
+from hoosh.engine.engine import Engine
+
+LONG: dict[str, Script] = {"down": [ConnectFailed("refused")], "empty": [ROLE], "good": GOOD}
+BROKEN: dict[str, Script] = {"down": [ConnectFailed("refused")], "cut": [ROLE, HELLO, CUT]}
+
+
+async def _steps(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def cancel_at(engine_class: type[Engine], scripts: dict[str, Script], *after: int) -> bool:
+    """Cancel after so many steps (and again after so many more); True when the call had ended by itself."""
+
+    async def main() -> bool:
+        stage = Stage(engine_class, tries=1, **scripts)
+        task = asyncio.create_task(stage.serve())
+        for steps in after:
+            await _steps(steps)
+            task.cancel()
+        await asyncio.wait([task])
+        ended = not task.cancelled()
+        await stage.check()
+        assert not (ended and stage.outcome is Outcome.CANCELLED)
+        return ended
+
+    return asyncio.run(main())
+
+
+def sweep(engine_class: type[Engine], scripts: dict[str, Script]) -> int:
+    """How many points there were."""
+    points = 1
+    while not cancel_at(engine_class, scripts, points):
+        points += 1
+    return points
+
+
+def double_sweep(engine_class: type[Engine], scripts: dict[str, Script], points: int) -> None:
+    for first in range(1, points):
+        for second in range(5):
+            cancel_at(engine_class, scripts, first, second)
+
+
+def test_single_cancels() -> None:
+    assert sweep(Engine, LONG) >= 25
+
+
+def test_single_cancels_of_a_call_that_fails_after_its_first_content() -> None:
+    assert sweep(Engine, BROKEN) >= 15
+
+
+def test_double_cancels() -> None:
+    points = sweep(Engine, LONG)
+    double_sweep(Engine, LONG, points)
+    double_sweep(Engine, BROKEN, sweep(Engine, BROKEN))
+
+
+MUTANTS = {
+    "await before settle": (
+        "            self._world.settler.settle(account)  # never",
+        "            await asyncio.sleep(0)\n            self._world.settler.settle(account)  # never",
+    ),
+    "await between pop_all and push": (
+        "                    held.push_async_exit(trial.pop_all())",
+        "                    won = trial.pop_all()\n                    await asyncio.sleep(0)\n"
+        "                    held.push_async_exit(won)",
+    ),
+    "settle skipped on error": (
+        "            await sink.fail(error)\n",
+        "            self._world.settler.settle = lambda account: None\n            await sink.fail(error)\n",
+    ),
+}
+
+
+def mutant(name: str) -> type[Engine]:
+    source = Path(engine.__file__).read_text()
+    was, becomes = MUTANTS[name]
+    assert source.count(was) == 1, f"the engine no longer has the line that {name!r} changes"
+    module = ModuleType("engine_mutant")
+    sys.modules[module.__name__] = module  # the structs look their annotations up there
+    exec(compile(source.replace(was, becomes), "engine_mutant.py", "exec"), module.__dict__)
+    mutated: type[Engine] = module.Engine
+    return mutated
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_sweep_catches_a_planted_mutant(name: str) -> None:
+    mutated = mutant(name)
+
+    def sweeps() -> None:
+        for scripts in (LONG, BROKEN):
+            double_sweep(mutated, scripts, sweep(mutated, scripts))
+
+    with pytest.raises(AssertionError):
+        sweeps()

@@ -1,0 +1,215 @@
+"""A whole world for the engine: every port a fake of a few lines, providers scripted in bytes of their dialect."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from hoosh.core.call import Account, Call, Hold, Outcome, Receipt, Settlement, Wishes
+from hoosh.core.errors import BudgetExceeded, HooshError, Truncated
+from hoosh.core.plan import Plan
+from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.engine.backend import Backend
+from hoosh.engine.catalog import Catalog, Rules
+from hoosh.engine.engine import Engine, World
+from hoosh.engine.settler import Settler
+from hoosh.providers import Provider
+
+Step = bytes | Exception
+Script = Sequence[Step]
+
+
+def frame(**delta: object) -> bytes:
+    import json
+
+    chunk = {"id": "1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    return b"data: %b\n\n" % json.dumps(chunk).encode()
+
+
+ROLE = frame(role="assistant", content="")
+HELLO = frame(content="Hello")
+WORLD = frame(content=" world")
+FINISH = b'data: {"id":"1","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE = b'data: {"id":"1","model":"m","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}\n\n'
+DONE = b"data: [DONE]\n\n"
+GOOD: Script = (ROLE, HELLO, WORLD, FINISH, USAGE, DONE)
+BODY = b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}'
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def monotonic_ns(self) -> int:
+        self.now_ns += 1_000_000
+        return self.now_ns
+
+    def unix_s(self) -> int:
+        return 1_700_000_000
+
+
+class FakeBudgets:
+    """Loses replies: the hold stands before the caller hears of it."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Hold] = {}
+        self.lines: list[Settlement] = []
+        self.capacity: int | None = None
+        self.settle_failures = 0
+
+    async def reserve(self, hold: Hold) -> None:
+        await asyncio.sleep(0)
+        if self.capacity is not None and hold.tokens > self.capacity:
+            raise BudgetExceeded("Token budget exceeded")
+        self.held[hold.id] = hold
+        await asyncio.sleep(0)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        await asyncio.sleep(0)
+        if self.settle_failures:
+            self.settle_failures -= 1
+            raise ConnectionError("the store is away")
+        for line in settlements:
+            self.held.pop(line.id, None)
+            self.lines.append(line)
+
+
+class FakeLimits:
+    async def take(self, name: str, per_minute: int) -> None:
+        await asyncio.sleep(0)
+
+
+class FakeJournal:
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+
+    def note(self, receipt: Receipt) -> None:
+        self.receipts.append(receipt)
+
+
+class FakeExchange:
+    def __init__(self, transport: "FakeTransport", script: Script) -> None:
+        self._transport = transport
+        self._script = list(script)
+        self.status = 200
+        self.headers = {b"content-type": b"text/event-stream"}
+
+    async def __aenter__(self) -> "FakeExchange":
+        self._transport.open += 1
+        try:
+            await asyncio.sleep(0)
+            if self._script and isinstance(self._script[0], Exception):
+                raise self._script[0]
+        except BaseException:
+            self._transport.open -= 1
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._transport.open -= 1  # released before any await, as the real one does
+        await asyncio.sleep(0)
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        if not self._script:
+            return b""
+        step = self._script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+class FakeTransport:
+    def __init__(self, scripts: Mapping[str, Script]) -> None:
+        self._scripts = scripts
+        self.open = 0
+        self.asked: list[str] = []
+        self.requests: list[WireRequest] = []
+        self.statuses: dict[str, int] = {}
+
+    def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> FakeExchange:
+        name = base_url.rpartition("/")[2]
+        self.asked.append(name)
+        self.requests.append(request)
+        exchange = FakeExchange(self, self._scripts[name])
+        exchange.status = self.statuses.get(name, 200)
+        return exchange
+
+
+class FakeSink:
+    def __init__(self) -> None:
+        self.started = False
+        self.out = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.error: HooshError | None = None
+        self.closed = 0
+
+    def head(self, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.headers = dict(headers)
+
+    async def write(self, data: bytes) -> None:
+        self.started = True
+        self.out += data
+        await asyncio.sleep(0)
+
+    async def close(self, data: bytes) -> None:
+        self.out += data
+        self.closed += 1
+        await asyncio.sleep(0)
+
+    async def fail(self, error: HooshError) -> None:
+        self.error = error
+        await asyncio.sleep(0)
+
+
+class Stage:
+    """One engine over scripted providers, tried in the order given. Make it inside a running loop."""
+
+    def __init__(self, engine_class: type[Engine] = Engine, *, tries: int = 2, **scripts: Script) -> None:
+        self.budgets = FakeBudgets()
+        self.journal = FakeJournal()
+        self.transport = FakeTransport(scripts)
+        self.sink = FakeSink()
+        clock = FakeClock()
+        backends = [self._backend(name) for name in scripts]
+        rules = Rules(aliases={}, plan=Plan(targets=(), tries=tries, attempts=8, base_s=0.0, max_s=1.0))
+        self.catalog = Catalog(backends, rules, self.transport, clock)
+        self.settler = Settler(self.budgets, self.journal, self.catalog, clock)
+        self.settler.start()
+        self.engine = engine_class(
+            World(
+                limits=FakeLimits(),
+                budgets=self.budgets,
+                transport=self.transport,
+                catalog=self.catalog,
+                settler=self.settler,
+                clock=clock,
+            )
+        )
+
+    @staticmethod
+    def _backend(name: str) -> Backend:
+        provider = Provider(name=name, title=name, dialect=DIALECT, base_url=f"http://fake/{name}", docs="")
+        return Backend(name=name, provider=provider, base_url=provider.base_url, models=("m",), rate_limit_rpm=60)
+
+    async def serve(self, body: bytes = BODY, wishes: Wishes = Wishes()) -> Account:
+        request = DIALECT.parse(body)
+        call = Call(id="call", dialect="openai_chat", request=request, body=body, wishes=wishes)
+        return await self.engine.serve(call, DIALECT, self.sink)
+
+    async def check(self) -> None:
+        """The four invariants."""
+        async with asyncio.timeout(60):
+            await self.settler.drain()
+        assert len(self.journal.receipts) == 1, "one receipt"
+        ids = [line.id for line in self.budgets.lines]
+        assert len(ids) == len(set(ids)), "each attempt settled once"
+        assert not self.budgets.held, "no hold leaks"
+        assert self.transport.open == 0, "every upstream is closed"
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.journal.receipts[0].outcome
+
+
+CUT = Truncated("cut")

@@ -1,0 +1,173 @@
+import msgspec
+import pytest
+
+from hoosh.config.checks import check, check_bind
+from hoosh.config.problem import Place
+from hoosh.config.schema import BudgetConfig, Config, KeyConfig, ProviderConfig, ServerConfig
+from hoosh.config.secret import Secret
+from hoosh.core.errors import ConfigError
+
+TYPES = {"openai", "ollama"}
+LONG = "0123456789abcdef"
+
+
+def faults(config: Config, *broken: Place) -> list[str]:
+    return [problem.text for problem in check(config, TYPES, broken)]
+
+
+def key(name: str, token: str = "", pool: str = "default") -> KeyConfig:
+    return KeyConfig(name=name, token=Secret(token or f"{LONG}-{name}"), pool=pool)
+
+
+def providers(*given: ProviderConfig) -> Config:
+    return Config(providers=given)
+
+
+def budget(name: str) -> BudgetConfig:
+    return BudgetConfig(name=name, capacity=1)
+
+
+def test_a_good_config_has_no_faults() -> None:
+    config = Config(
+        keys=(key("a"), key("b", pool="team")),
+        providers=(ProviderConfig(type="openai"), ProviderConfig(type="openai", name="work", base_url="https://h/v1")),
+        budgets=(budget("team"),),
+        aliases={"a": "b", "b": "openai/c", "d": "b"},
+    )
+    assert faults(config) == []
+    assert faults(Config()) == []
+
+
+def test_names_differ() -> None:
+    taken = "is already the name of {}[0]; give this one another"
+    assert faults(Config(keys=(key("a", LONG + "1"), key("a", LONG + "2")))) == [
+        f'keys[1].name: "a" {taken.format("keys")}'
+    ]
+    assert faults(Config(budgets=(budget("a"), budget("b"), budget("a")))) == [
+        f'budgets[2].name: "a" {taken.format("budgets")}'
+    ]
+    openai = ProviderConfig(type="openai")
+    assert faults(providers(openai, ProviderConfig(type="ollama", name="openai"), openai)) == [
+        f'providers[1].name: "openai" {taken.format("providers")}',
+        f'providers[2].name: "openai" {taken.format("providers")}',
+    ]
+
+
+def test_a_broken_name_is_compared_with_none() -> None:
+    openai = ProviderConfig(type="openai")
+    assert faults(providers(openai, openai), ("providers", 1, "name")) == []
+    assert faults(providers(openai, openai), ("providers", 0, "name")) == []
+    assert faults(providers(ProviderConfig(type=""), ProviderConfig(type=""))) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("opnai", 'unknown provider "opnai", did you mean "openai"?'),
+        ("OpenAI", 'unknown provider "OpenAI", did you mean "openai"?'),
+        ("zzz", 'unknown provider "zzz"; known: ollama, openai'),
+    ],
+)
+def test_a_type_is_known(given: str, text: str) -> None:
+    assert faults(providers(ProviderConfig(type=given))) == [f"providers[0].type: {text}"]
+
+
+def test_tokens_are_long_and_differ_and_are_not_said() -> None:
+    config = Config(keys=(key("a", LONG[:15]), key("b", LONG), key("c", LONG)))
+    assert faults(config) == [
+        "keys[0].token: shorter than 16 characters; openssl rand -hex 24 makes a good one",
+        "keys[2].token: the same token as that of keys[1]",
+    ]
+
+
+def test_a_broken_token_is_not_judged() -> None:
+    config = Config(keys=(KeyConfig(name="a", token=Secret()), KeyConfig(name="b", token=Secret("short"))))
+    assert faults(config, ("keys", 1, "token")) == []
+
+
+def test_a_pool_is_a_budget() -> None:
+    config = Config(keys=(key("a", pool="tema"), key("b", pool="team")), budgets=(budget("team"),))
+    assert faults(config) == ['keys[0].pool: unknown budget "tema", did you mean "team"?']
+    assert faults(config, ("budgets", 1, "name")) == []
+
+
+@pytest.mark.parametrize("url", ["http://h", "https://h:8443/v1", "http://127.0.0.1:11434", "http://[::1]:1/x", "HTTP://H"])
+def test_urls_that_are_taken(url: str) -> None:
+    assert faults(providers(ProviderConfig(type="openai", base_url=url))) == []
+
+
+SCHEME = 'expected a URL that begins with "http://" or "https://"'
+HOST = "not a URL: its host or port is wrong"
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("localhost:8080", SCHEME),
+        ("h/v1", SCHEME),
+        ("ftp://h", SCHEME),
+        ("file:///etc/passwd", SCHEME),
+        ("/", SCHEME),
+        ("http://user:hidden@h", "a URL holds no user and no password; put the key in api_key"),
+        ("http://user@h", "a URL holds no user and no password; put the key in api_key"),
+        ("http://h/v1?key=hidden", "a base URL has no query and no fragment"),
+        ("http://h/v1?", "a base URL has no query and no fragment"),
+        ("http://h/v1#x", "a base URL has no query and no fragment"),
+        ("http://", HOST),
+        ("http:///v1", HOST),
+        ("http://h:0", HOST),
+        ("http://h:99999", HOST),
+        ("http://h:x", HOST),
+        ("http://[::1", HOST),
+        ("http://h /v1", HOST),
+    ],
+)
+def test_urls_that_are_refused_and_not_repeated(url: str, text: str) -> None:
+    assert faults(providers(ProviderConfig(type="openai", base_url=url))) == [f"providers[0].base_url: {text}"]
+
+
+@pytest.mark.parametrize(
+    ("aliases", "texts"),
+    [
+        ({"a": "a"}, ["aliases.a: points to itself"]),
+        ({"a": "b", "b": "a"}, ["aliases.a: goes round in a circle: a -> b -> a"]),
+        ({"x": "a", "a": "b", "b": "c", "c": "a"}, ["aliases.a: goes round in a circle: a -> b -> c -> a"]),
+        ({"a": "b", "b": "b", "c": "a", "d e": "d e"}, ["aliases.b: points to itself", 'aliases."d e": points to itself']),
+        ({"a": "z", "b": "z", "z": "m", "c": "openai/c"}, []),
+    ],
+)
+def test_aliases_end(aliases: dict[str, str], texts: list[str]) -> None:
+    assert faults(Config(aliases=aliases)) == texts
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "::1", "0.0.0.0", "::", "localhost", "gateway.example.org", "fe80::1%eth0"])
+def test_binds_that_are_taken(bind: str) -> None:
+    assert faults(Config(server=ServerConfig(bind=bind))) == []
+
+
+@pytest.mark.parametrize("bind", ["", "0.0.0.0:80", "[::1]", "http://h", "a..b", "a b"])
+def test_binds_that_are_refused(bind: str) -> None:
+    text = "server.bind: expected an address or a host name; the port is server.port"
+    assert faults(Config(server=ServerConfig(bind=bind))) == [text]
+
+
+def test_what_is_broken_already_is_told_once() -> None:
+    config = providers(ProviderConfig(type="zzz"))
+    assert faults(config, ("providers", 0, "type")) == []
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])
+def test_on_loopback_no_key_is_needed(bind: str) -> None:
+    check_bind(Config(server=ServerConfig(bind=bind)))
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.168.1.5", "gateway.local", "localhost.example.org", "127.1"])
+def test_off_loopback_a_key_is_needed(bind: str) -> None:
+    config = Config(server=ServerConfig(bind=bind))
+    with pytest.raises(ConfigError) as caught:
+        check_bind(config)
+    assert caught.value.message == (
+        f"server.bind: {bind} can be reached from other machines and there are no keys. "
+        'Add [[keys]] with a name and a token, or bind to "127.0.0.1".'
+    )
+    check_bind(msgspec.structs.replace(config, keys=(key("a"),)))
