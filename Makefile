@@ -38,7 +38,7 @@ lint: setup ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 fix: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

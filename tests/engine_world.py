@@ -30,10 +30,14 @@ ROLE = frame(role="assistant", content="")
 HELLO = frame(content="Hello")
 WORLD = frame(content=" world")
 FINISH = b'data: {"id":"1","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-USAGE = b'data: {"id":"1","model":"m","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}\n\n'
+USAGE = (
+    b'data: {"id":"1","model":"m","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}\n\n'
+)
 DONE = b"data: [DONE]\n\n"
 GOOD: Script = (ROLE, HELLO, WORLD, FINISH, USAGE, DONE)
-BODY = b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}'
+BODY = (
+    b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}'
+)
 
 
 class FakeClock:
@@ -105,7 +109,9 @@ class FakeExchange:
             raise
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._transport.open -= 1  # released before any await, as the real one does
         await asyncio.sleep(0)
 

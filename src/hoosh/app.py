@@ -44,8 +44,6 @@ FOUND_PRIORITY = 20
 EMBEDDED_PRIORITY = 30
 
 
-
-
 class SystemClock:
     """ports.Clock."""
 
@@ -105,7 +103,9 @@ class Gateway:
         self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
         self.app = App(self._routes(), self.keys)
         self.settler.start()
-        await self.catalog.refresh([backend.name for backend in backends if backend.local and not _is_embedded(backend)])
+        await self.catalog.refresh(
+            [backend.name for backend in backends if backend.local and not _is_embedded(backend)]
+        )
 
     def start_background(self) -> None:
         """What a server does beside serving: load the embedded model, keep looking at the local providers."""
@@ -148,7 +148,9 @@ class Gateway:
         """Local servers on their usual ports, providers with a key in the environment, the embedded engine."""
         discovery = self.config.discovery
         taken = {provider.base_url for provider in self.config.providers}
-        local = [kind for kind in PROVIDERS if _has_port(kind) and kind.name not in named and kind.base_url not in taken]
+        local = [
+            kind for kind in PROVIDERS if _has_port(kind) and kind.name not in named and kind.base_url not in taken
+        ]
         found: list[Backend] = []
         if discovery.enabled:
             found += await discover(local, self.http, self._environ, discovery.timeout_ms / 1e3)
@@ -181,7 +183,9 @@ class Gateway:
             await supervisor.base_url()
 
     async def _keep_looking(self, every_s: float) -> None:
-        names = [backend.name for backend in self.catalog.backends.values() if backend.local and not _is_embedded(backend)]
+        names = [
+            backend.name for backend in self.catalog.backends.values() if backend.local and not _is_embedded(backend)
+        ]
         while names:
             await asyncio.sleep(every_s)
             await self.catalog.refresh(names)

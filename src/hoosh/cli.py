@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +42,10 @@ cli.register_install_completion_command(help="Install shell completion for bash,
 def main() -> None:
     """The entry point: runs a command and turns an error into one line."""
     try:
-        code = cli()
+        code = cli(exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        sys.stderr.write(f"hoosh: {' '.join(str(error).split())}\n")
+        sys.exit(2)
     except HooshError as error:
         prefix = "" if isinstance(error, ConfigError) and "\n" in error.message else "hoosh: "
         sys.stderr.write(f"{prefix}{error.message}\n")
@@ -115,7 +118,8 @@ def _banner(gateway: "Gateway", url: str, path: Path | None) -> None:
   curl {url}/v1/chat/completions -H 'content-type: application/json' \\
     -d '{{"model": "default", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
   python -c 'import openai; print(openai.OpenAI(base_url="{url}/v1", api_key="any").chat.completions.create(
-    model="default", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'""")
+    model="default", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'
+ready""")
 
 
 @cli.command

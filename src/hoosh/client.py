@@ -16,7 +16,8 @@ TIMEOUT_S = 600.0
 
 class HooshClient:
     """`base_url` and `api_key` default to $HOOSH_URL and $HOOSH_API_KEY. A refusal raises HooshError with the
-    server's message, status and code."""
+    server's message, status and code.
+    """
 
     def __init__(self, base_url: str | None = None, api_key: str | None = None) -> None:
         url = urlsplit(base_url or os.environ.get("HOOSH_URL") or DEFAULT_URL)

@@ -5,7 +5,7 @@ The unit of a number is in its name.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -20,7 +20,6 @@ Text = Annotated[str, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
-Level = Literal["debug", "info", "warning", "error"]
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 
 
@@ -171,9 +170,7 @@ class EmbeddedConfig(_Table, frozen=True):
 
 class LoggingConfig(_Table, frozen=True):
     level: Annotated[
-        Level,
-        # msgspec would sort them.
-        Meta(description="Least severe entry that is written.", extra_json_schema={"enum": list(get_args(Level))}),
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe entry that is written.")
     ] = "info"
     format: Annotated[Literal["json", "text"], Meta(description="One JSON object or one line of text per entry.")] = (
         "json"

@@ -15,7 +15,8 @@ class TextEncoder:
     content_type = b"text/plain; charset=utf-8"
 
     def feed(self, events: Sequence[Event]) -> bytes:
-        return b"".join(event.text.encode() for event in events if isinstance(event, Text | Refusal) and not event.index)
+        texts = (event for event in events if isinstance(event, Text | Refusal) and event.index == 0)
+        return b"".join(event.text.encode() for event in texts)
 
     def finish(self, usage: Usage) -> bytes:  # noqa: ARG002 - the protocol's shape
         return b""

@@ -9,7 +9,8 @@ from hoosh.providers import Provider
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """`models` are the globs of the configuration, () for the provider's own word on what it serves.
-    `ways` are the provider's, with what the configuration adds."""
+    `ways` are the provider's, with what the configuration adds.
+    """
 
     name: str
     provider: Provider

@@ -9,7 +9,7 @@ from hoosh.core.call import Wishes
 from hoosh.core.errors import BadUpstream, HooshError, UpstreamError
 from hoosh.core.plan import Plan, Target
 from hoosh.engine.backend import Backend
-from hoosh.policy.choose import Offer, Wanted, choose
+from hoosh.policy.choose import Offer, Wanted, choose, serves
 from hoosh.ports import Clock, Transport
 
 # A list of models is some kilobytes; OpenRouter's is near one megabyte.
@@ -109,7 +109,8 @@ class Catalog:
             failed = error if isinstance(error, UpstreamError) else BadUpstream(error.message)
             self._note_failure(standing, failed)
         else:
-            standing.models, standing.seen, standing.failures, standing.last_error = models, True, 0, ""
+            standing.models = tuple(model for model in models if serves(model, backend.models))
+            standing.seen, standing.failures, standing.last_error = True, 0, ""
             standing.latency_ms = (self._clock.monotonic_ns() - before_ns) / 1e6
         standing.checked_ns = self._clock.monotonic_ns()
 
@@ -121,7 +122,7 @@ class Catalog:
         standing = self._standings[backend.name]
         return Offer(
             provider=backend.name,
-            models=standing.models if not backend.models else (),
+            models=standing.models,
             globs=backend.models or backend.provider.serves,
             local=backend.local,
             up=standing.status != "unhealthy",

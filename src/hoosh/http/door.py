@@ -33,6 +33,7 @@ def door(header_limit_bytes: int, header_timeout_s: float) -> type[asyncio.Proto
             self._head_bytes = 0
             self._head_timer: asyncio.TimerHandle | None = None
             self._in_head = True
+            self._refused = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -43,6 +44,8 @@ def door(header_limit_bytes: int, header_timeout_s: float) -> type[asyncio.Proto
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            if self._refused:
+                return
             if self._in_head:
                 self._head_bytes += len(data)
                 if self._head_timer is None:
@@ -77,6 +80,9 @@ def door(header_limit_bytes: int, header_timeout_s: float) -> type[asyncio.Proto
 
         def _refuse(self, error: HooshError) -> None:
             self._stop_timer()
+            if self._refused:
+                return
+            self._refused = True
             call_id = new_id()
             body = DIALECT.fault(error, call_id)
             self.transport.write(

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -12,6 +13,7 @@ from hoosh.core.errors import BadRequest, RequestTimeout, TooLarge, UnsupportedM
 from hoosh.http.sink import Message, Receive
 
 MAX_ID_CHARS = 128
+DISCARD_S = 2.0
 TRUE = frozenset({b"1", b"true", b"yes", b"on"})
 
 
@@ -87,6 +89,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Li
     """Raises TooLarge (from the length alone where it is told), RequestTimeout, ClientLeft."""
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length) > limits.body_limit_bytes:
+        if b"expect" not in headers:  # else the client has not begun to send
+            await _discard(receive, limits)
         raise _too_large(limits)
     message = await _next(receive, limits.body_timeout_s)
     body: bytes = message.get("body", b"")
@@ -95,14 +99,16 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Li
     try:
         async with asyncio.timeout(limits.body_timeout_s):
             parts, size = [body], len(body)
-            while message.get("more_body", False):
+            while message.get("more_body", False) and size <= limits.body_limit_bytes:
                 message = await _next(receive, None)
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > limits.body_limit_bytes:
-                    raise _too_large(limits)
     except TimeoutError:
         raise _slow(limits.body_timeout_s) from None
+    if size > limits.body_limit_bytes:
+        if message.get("more_body", False):
+            await _discard(receive, limits)
+        raise _too_large(limits)
     return b"".join(parts)
 
 
@@ -115,6 +121,20 @@ async def _next(receive: Receive, limit_s: float | None) -> Message:
     if message["type"] == "http.disconnect":
         raise ClientLeft
     return message
+
+
+async def _discard(receive: Receive, limits: Limits) -> None:
+    """Let a client that is only a little over the limit finish sending: closing before that resets the
+    connection, and the answer is lost with it.
+    """
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            while size < limits.body_limit_bytes:
+                message = await receive()
+                if not message.get("more_body", False):
+                    return
+                size += len(message.get("body", b""))
 
 
 def _slow(limit_s: float) -> RequestTimeout:

@@ -45,7 +45,8 @@ def listen(bind: str, port: int) -> socket.socket:
 
 class Server(uvicorn.Server):
     """uvicorn raises its signals again after the last request, which would end the process before what is still
-    owed is settled; so signals are handled here."""
+    owed is settled; so signals are handled here.
+    """
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

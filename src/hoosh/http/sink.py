@@ -13,7 +13,7 @@ HeaderList = Sequence[tuple[bytes, bytes]]
 
 
 class ASGISink:
-    """`started`: a status is on the wire. `closed`: the reply is complete, and what the client does is its own affair."""
+    """`started`: a status is on the wire. `closed`: the reply is complete; a client that leaves now misses nothing."""
 
     __slots__ = ("_content_type", "_dialect", "_headers", "_request_id", "_send", "closed", "started")
 

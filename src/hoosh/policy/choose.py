@@ -71,13 +71,18 @@ def _targets(name: str, offers: Sequence[Offer]) -> list[Target]:
     return [Target(offer.provider, model, offer.local) for offer, model in found]
 
 
+def serves(model: str, globs: Sequence[str]) -> bool:
+    """Without globs everything is served."""
+    return not globs or any(fnmatchcase(model, glob) for glob in globs)
+
+
 def _match(name: str, offer: Offer) -> str:
     """The provider's own word for `name`. Ollama lists "llama3:latest" and means "llama3"."""
     if name in offer.models:
         return name
     if f"{name}:latest" in offer.models:
         return f"{name}:latest"
-    return name if any(fnmatchcase(name, glob) for glob in offer.globs) else ""
+    return name if offer.globs and serves(name, offer.globs) else ""
 
 
 def _explain(wanted: Wanted, name: str, offers: Sequence[Offer]) -> None:
@@ -90,5 +95,7 @@ def _explain(wanted: Wanted, name: str, offers: Sequence[Offer]) -> None:
 
 
 def _names(offers: Sequence[Offer], aliases: Mapping[str, str]) -> list[str]:
-    plain = [model for offer in offers for model in offer.models]
-    return [*aliases, *plain, *(f"{offer.provider}/{model}" for offer in offers for model in offer.models)]
+    """Every name that can be said: globs only where they are plain names."""
+    plain = [(offer.provider, model) for offer in offers for model in (*offer.models, *offer.globs)]
+    plain = [(provider, model) for provider, model in plain if not set(model) & set("*?[")]
+    return [*aliases, *(model for _, model in plain), *(f"{provider}/{model}" for provider, model in plain)]

@@ -12,4 +12,5 @@ PROVIDER = Provider(
     docs="https://platform.claude.com/docs/en/api/messages",
     sign=x_api_key,
     env=("ANTHROPIC_API_KEY",),
+    serves=("claude-*",),
 )

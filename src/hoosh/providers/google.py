@@ -12,4 +12,5 @@ PROVIDER = Provider(
     docs="https://ai.google.dev/api/generate-content",
     sign=x_goog_api_key,
     env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    serves=("gemini-*", "gemma-*"),
 )

@@ -11,4 +11,5 @@ PROVIDER = Provider(
     docs="https://docs.ollama.com/api/chat",
     local=True,
     needs_key=False,
+    host_env="OLLAMA_HOST",
 )

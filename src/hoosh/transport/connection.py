@@ -122,15 +122,15 @@ class Connection(asyncio.Protocol):
         try:
             self._transport.write(request)
             wait_s = timeouts.first_byte_s
-            while not self.headed:
-                if self.error is not None:
-                    raise self.error
+            while not self.headed and self.error is None:
                 await self.more(wait_s)
                 if self._replied:
                     wait_s = timeouts.idle_s
         except BaseException:
             self.abort()
             raise
+        if self.error is not None and not self.headed:
+            raise self.error
         self._reused = True
 
     def more(self, wait_s: float) -> asyncio.Future[None]:
@@ -170,8 +170,7 @@ class Connection(asyncio.Protocol):
 
     # The socket
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self.alive = True
         sock = transport.get_extra_info("socket")

@@ -55,15 +55,22 @@ class Dialer:
         try:
             outer.write(_connect_head(origin.hostport, proxy))
             await tunnel.opened
-            if tunnel.refusal:
-                raise ConnectFailed(f"{way.label}: {tunnel.refusal}")
-            inner = await loop.start_tls(outer, connection, self._context(), server_hostname=origin.host)
-            if inner is None:
-                raise ConnectionResetError
+            inner = await self._inner(way, outer, tunnel, connection)
         except BaseException:
             outer.abort()
             raise
         connection.connection_made(inner)
+
+    async def _inner(
+        self, way: Route, outer: asyncio.Transport, tunnel: "Tunnel", connection: Connection
+    ) -> asyncio.Transport:
+        if tunnel.refusal:
+            raise ConnectFailed(f"{way.label}: {tunnel.refusal}")
+        loop = asyncio.get_running_loop()
+        inner = await loop.start_tls(outer, connection, self._context(), server_hostname=way.origin.host)
+        if inner is None:
+            raise ConnectionResetError
+        return inner
 
     def _context(self) -> ssl.SSLContext:
         if self._made is None:
@@ -88,7 +95,7 @@ class Tunnel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._head += data
-        head, end, rest = self._head.partition(b"\r\n\r\n")
+        _, end, rest = self._head.partition(b"\r\n\r\n")
         status = _STATUS_LINE.match(self._head)
         if end and status is not None and status[1].startswith(b"2") and not rest:
             self._done("")
@@ -97,7 +104,7 @@ class Tunnel(asyncio.Protocol):
         elif end or len(self._head) > _MAX_TUNNEL_HEAD_BYTES:
             self._done("the proxy did not answer CONNECT in HTTP")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._done("the proxy closed the connection")
 
     def _done(self, refusal: str) -> None:

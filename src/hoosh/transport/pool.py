@@ -6,6 +6,7 @@ cancellation can lose it. A redirect is a reply as any other: it is never follow
 
 import asyncio
 from types import TracebackType
+from typing import Self
 
 from hoosh.core.errors import ConnectFailed, Reset
 from hoosh.core.wire import Timeouts, WireRequest
@@ -78,18 +79,23 @@ class HTTPTransport:
         return None
 
     async def connect(self, way: Route, timeouts: Timeouts, total_at: float) -> Connection:
+        if self._closed:
+            raise self._stopped(way)
         connection = Connection(way.label, way.key, self._settings, self._forget)
         self._open.add(connection)
         try:
-            if not self._closed:
-                await self._dialer.dial(way, connection, timeouts, total_at)
-            if self._closed:
-                raise ConnectFailed(f"{way.label}: the gateway stops")
+            await self._dialer.dial(way, connection, timeouts, total_at)
         except BaseException:
             if not connection.abort():
                 self._forget(connection)
             raise
+        if self._closed:
+            connection.abort()
+            raise self._stopped(way)
         return connection
+
+    def _stopped(self, way: Route) -> ConnectFailed:
+        return ConnectFailed(f"{way.label}: the gateway stops")
 
     def give_back(self, connection: Connection) -> None:
         if self._closed or not connection.is_reusable():
@@ -145,7 +151,7 @@ class Exchange:
         self._timeouts = timeouts
         self._connection: Connection | None = None
 
-    async def __aenter__(self) -> "Exchange":
+    async def __aenter__(self) -> Self:
         transport, timeouts = self._transport, self._timeouts
         way = transport.route(self._base_url)
         data = render(way, self._request)
@@ -176,9 +182,13 @@ class Exchange:
             self._transport.give_back(connection)
 
     async def read(self) -> bytes:
-        """The next piece, b"" at the end. One reader at a time. Raises: Truncated, Idle, BadUpstream, DeadlineExceeded."""
+        """The next piece, b"" at the end. One reader at a time.
+
+        Raises: Truncated, Idle, BadUpstream, DeadlineExceeded.
+        """
         connection = self._connection
-        assert connection is not None, "read outside the exchange"
+        if connection is None:
+            raise RuntimeError("a reply is read inside its context only")
         while not connection.pieces:
             if connection.complete:
                 return b""

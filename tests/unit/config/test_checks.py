@@ -91,7 +91,9 @@ def test_a_pool_is_a_budget() -> None:
     assert faults(config, ("budgets", 1, "name")) == []
 
 
-@pytest.mark.parametrize("url", ["http://h", "https://h:8443/v1", "http://127.0.0.1:11434", "http://[::1]:1/x", "HTTP://H"])
+@pytest.mark.parametrize(
+    "url", ["http://h", "https://h:8443/v1", "http://127.0.0.1:11434", "http://[::1]:1/x", "HTTP://H"]
+)
 def test_urls_that_are_taken(url: str) -> None:
     assert faults(providers(ProviderConfig(type="openai", base_url=url))) == []
 
@@ -132,7 +134,10 @@ def test_urls_that_are_refused_and_not_repeated(url: str, text: str) -> None:
         ({"a": "a"}, ["aliases.a: points to itself"]),
         ({"a": "b", "b": "a"}, ["aliases.a: goes round in a circle: a -> b -> a"]),
         ({"x": "a", "a": "b", "b": "c", "c": "a"}, ["aliases.a: goes round in a circle: a -> b -> c -> a"]),
-        ({"a": "b", "b": "b", "c": "a", "d e": "d e"}, ["aliases.b: points to itself", 'aliases."d e": points to itself']),
+        (
+            {"a": "b", "b": "b", "c": "a", "d e": "d e"},
+            ["aliases.b: points to itself", 'aliases."d e": points to itself'],
+        ),
         ({"a": "z", "b": "z", "z": "m", "c": "openai/c"}, []),
     ],
 )
@@ -140,7 +145,9 @@ def test_aliases_end(aliases: dict[str, str], texts: list[str]) -> None:
     assert faults(Config(aliases=aliases)) == texts
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1", "::1", "0.0.0.0", "::", "localhost", "gateway.example.org", "fe80::1%eth0"])
+@pytest.mark.parametrize(
+    "bind", ["127.0.0.1", "::1", "0.0.0.0", "::", "localhost", "gateway.example.org", "fe80::1%eth0"]
+)
 def test_binds_that_are_taken(bind: str) -> None:
     assert faults(Config(server=ServerConfig(bind=bind))) == []
 

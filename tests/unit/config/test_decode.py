@@ -13,7 +13,9 @@ from hoosh.config.secret import Secret
 HIDDEN = "sk-0123456789abcdef"
 
 
-def decoded(written: dict[str, Any], variables: tuple[Place, ...] = (), directory: Path = Path()) -> tuple[Config, list[str]]:
+def decoded(
+    written: dict[str, Any], variables: tuple[Place, ...] = (), directory: Path = Path()
+) -> tuple[Config, list[str]]:
     config, problems = decode(written, Sources({"TOKEN": HIDDEN}, directory), variables)
     return config, [problem.text for problem in problems]
 
@@ -142,7 +144,11 @@ def test_a_variables_text_is_read_as_the_type_of_its_key() -> None:
 
 @pytest.mark.parametrize(
     ("section", "key", "text", "kind"),
-    [("server", "port", "9000x", "integer"), ("server", "drain_s", "", "number"), ("embedded", "preload", "yes", "boolean")],
+    [
+        ("server", "port", "9000x", "integer"),
+        ("server", "drain_s", "", "number"),
+        ("embedded", "preload", "yes", "boolean"),
+    ],
 )
 def test_a_variables_text_that_is_not_of_the_type(section: str, key: str, text: str, kind: str) -> None:
     assert faults({section: {key: text}}, ((section, key),)) == [f"{section}.{key}: expected {kind}, got string"]

@@ -1,4 +1,4 @@
-import datetime
+import datetime as dt
 
 import pytest
 
@@ -41,9 +41,9 @@ def test_quoted_is_one_line(text: str, written: str) -> None:
         (1.0, "number"),
         ([], "array"),
         ({}, "table"),
-        (datetime.date(2026, 1, 1), "date"),
-        (datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), "datetime"),
-        (datetime.time(1), "time"),
+        (dt.date(2026, 1, 1), "date"),
+        (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "datetime"),
+        (dt.time(1), "time"),
     ],
 )
 def test_kind_of(written: object, kind: str) -> None:

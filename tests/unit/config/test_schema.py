@@ -35,19 +35,21 @@ def test_defaults_of_list_elements() -> None:
 
 
 def test_every_struct_is_frozen_and_knows_its_keys() -> None:
-    structs = [Config]
+    structs: list[type[msgspec.Struct]] = [Config]
     for field in msgspec.structs.fields(Config):
         kind = get_args(field.type)[0]
-        structs += [inner for inner in (kind, *get_args(kind)) if isinstance(inner, type) and hasattr(inner, "__struct_config__")]
+        for inner in (kind, *get_args(kind)):
+            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                structs.append(inner)
     assert len(structs) == 10
     for struct in structs:
         assert struct.__struct_config__.frozen
         assert struct.__struct_config__.forbid_unknown_fields
 
 
-@pytest.mark.parametrize(("given", "name"), [({}, "openai"), ({"name": "work"}, "work")])
-def test_a_provider_is_named_after_its_type(given: dict[str, str], name: str) -> None:
-    assert ProviderConfig(type="openai", **given).name == name
+def test_a_provider_is_named_after_its_type() -> None:
+    assert ProviderConfig(type="openai").name == "openai"
+    assert ProviderConfig(type="openai", name="work").name == "work"
 
 
 def test_a_base_url_ends_without_a_slash() -> None:
@@ -80,4 +82,4 @@ def test_a_config_shows_no_secret() -> None:
         assert HIDDEN not in shown
     for write in (msgspec.json.encode, msgspec.to_builtins):
         with pytest.raises(TypeError, match="Secret"):
-            write(config)  # type: ignore[operator]
+            write(config)

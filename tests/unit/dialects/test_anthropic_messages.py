@@ -1,6 +1,7 @@
 """What a Messages reply means: literal bytes in, events and errors out."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -426,7 +427,7 @@ def test_any_split_of_the_bytes_means_the_same_and_passes_the_same_bytes_on(cuts
     passing = PassingOn(DIALECT.splitter(asked, b"text/event-stream"), DIALECT.reader(asked, Ways()))
     meant: list[Event] = []
     passed: list[Event] = []
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         meant += translating.feed(EXCHANGE[left:right])
         passed += passing.feed(EXCHANGE[left:right])
     assert meant + translating.eof() == [

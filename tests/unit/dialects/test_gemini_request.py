@@ -356,6 +356,14 @@ def test_parts_of_other_dialects_go_where_they_are_inline(kind: str, content: by
     assert said == [*([{"inlineData": part}] if part else []), {"text": "?"}]
 
 
+def test_parts_in_the_wrong_turn_are_not_said() -> None:
+    said = contents(
+        Message("user", (ReasoningPart("hm", "S"), ToolCall("c", "f"), TextPart("?"))),
+        Message("assistant", (ForeignPart("refusal", b"{}"), TextPart("no"))),
+    )
+    assert [turn["parts"] for turn in said] == [[{"text": "?"}], [{"text": "no"}]]
+
+
 def asked(**fields: Any) -> ChatRequest:
     return ChatRequest(model="m", messages=(), **fields)
 

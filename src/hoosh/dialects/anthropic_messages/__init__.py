@@ -31,6 +31,7 @@ LOSSES = frozenset(
         "sampling.presence_penalty",
         "sampling.seed",
         "sampling.top_logprobs",
+        "system.position",
         "tool_call.signature",
     }
 )

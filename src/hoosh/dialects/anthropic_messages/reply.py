@@ -185,9 +185,8 @@ class MessagesReader:
         events: list[Meaning] = [Opened(message.id, message.model)]
         for index, block in enumerate(message.content):
             events += self._begin(index, block)
-        events += self._meter(message.usage)
-        events += self._ending(message)
-        return events
+            events += self._finish_call(index)
+        return [*events, *self._meter(message.usage), *self._ending(message)]
 
     def _begin(self, index: int, raw: msgspec.Raw) -> Sequence[Meaning]:
         block = _known(raw, _block, _BLOCKS, _OTHER_BLOCK)

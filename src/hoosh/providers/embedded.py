@@ -1,0 +1,14 @@
+"""Embedded llama.cpp: https://github.com/xorbitsai/xllamacpp (read 2026-11-23)."""
+
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.providers import Provider
+
+PROVIDER = Provider(
+    name="embedded",
+    title="Embedded llama.cpp",
+    dialect=DIALECT,
+    base_url="embedded://smollm2-135m",
+    docs="https://github.com/xorbitsai/xllamacpp",
+    local=True,
+    needs_key=False,
+)

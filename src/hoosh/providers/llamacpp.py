@@ -1,0 +1,15 @@
+"""llama.cpp server: https://github.com/ggml-org/llama.cpp/tree/master/tools/server (read 2026-11-23)."""
+
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.providers import Provider
+
+PROVIDER = Provider(
+    name="llamacpp",
+    title="llama.cpp server",
+    dialect=DIALECT,
+    base_url="http://localhost:8080/v1",
+    docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
+    local=True,
+    needs_key=False,
+    signature=b'"llamacpp"',
+)

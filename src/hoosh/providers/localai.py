@@ -1,0 +1,14 @@
+"""LocalAI: https://localai.io/features/text-generation (read 2026-11-23)."""
+
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.providers import Provider
+
+PROVIDER = Provider(
+    name="localai",
+    title="LocalAI",
+    dialect=DIALECT,
+    base_url="http://localhost:8080/v1",
+    docs="https://localai.io/features/text-generation",
+    local=True,
+    needs_key=False,
+)

@@ -1,0 +1,14 @@
+"""OpenAI: https://platform.openai.com/docs/api-reference/chat (read 2026-11-23)."""
+
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.providers import Provider
+
+PROVIDER = Provider(
+    name="openai",
+    title="OpenAI",
+    dialect=DIALECT,
+    base_url="https://api.openai.com/v1",
+    docs="https://platform.openai.com/docs/api-reference/chat",
+    env=("OPENAI_API_KEY",),
+    serves=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"),
+)

@@ -1,0 +1,14 @@
+"""OpenRouter: https://openrouter.ai/docs/api-reference (read 2026-11-23)."""
+
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.providers import Provider
+
+PROVIDER = Provider(
+    name="openrouter",
+    title="OpenRouter",
+    dialect=DIALECT,
+    base_url="https://openrouter.ai/api/v1",
+    docs="https://openrouter.ai/docs/api-reference",
+    env=("OPENROUTER_API_KEY",),
+    serves=("*/*",),
+)

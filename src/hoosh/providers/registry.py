@@ -1,0 +1,46 @@
+"""All providers: one explicit import each, local ones first."""
+
+from types import MappingProxyType
+
+from hoosh.providers import (
+    Provider,
+    anthropic,
+    deepseek,
+    embedded,
+    google,
+    grok,
+    groq,
+    llamacpp,
+    lmstudio,
+    localai,
+    mistral,
+    ollama,
+    openai,
+    openrouter,
+    synapse,
+    vllm,
+)
+
+PROVIDERS: tuple[Provider, ...] = (
+    ollama.PROVIDER,
+    llamacpp.PROVIDER,
+    lmstudio.PROVIDER,
+    localai.PROVIDER,
+    synapse.PROVIDER,
+    vllm.PROVIDER,
+    openai.PROVIDER,
+    anthropic.PROVIDER,
+    google.PROVIDER,
+    deepseek.PROVIDER,
+    mistral.PROVIDER,
+    groq.PROVIDER,
+    grok.PROVIDER,
+    openrouter.PROVIDER,
+    embedded.PROVIDER,
+)
+_BY_NAME = MappingProxyType({name: kind for kind in PROVIDERS for name in (kind.name, *kind.aliases)})
+
+
+def find(type_name: str) -> Provider | None:
+    """By name or alias, in any case: configurations of the first hoosh say "OpenAi" and "LmStudio"."""
+    return _BY_NAME.get(type_name.lower())
