@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 MODEL ?= smollm2-135m
+BENCH ?=
+LOCK ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
@@ -48,13 +50,12 @@ docs: setup ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate.py
 
 bench: setup bench/mock bench/sseload ## load test against nginx (docs/performance.md)
-	$(BIN)/python bench/run.py
+	$(BIN)/python bench/run.py $(BENCH)
 
 bench/mock bench/sseload: %: %.c
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ $<
 
 # `make lock LOCK=--upgrade` takes newer versions; without it only what pyproject.toml and dev.in ask for changes.
-LOCK ?=
 UV := build/uv
 COMPILE = $(UV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(LOCK) pyproject.toml

@@ -4,7 +4,8 @@
 
 All targets run at once and are measured in turn, A B C A B C; the table holds medians. Gateways are pinned to one core,
 mock and load to another. The figure to trust is work per second of the gateway's own CPU time, over its whole process
-tree: other work on the machine hardly moves it. docs/performance.md says how to read the rest.
+tree: other work on the machine hardly moves it. docs/performance.md says how to read the rest. Exits with 1 if hoosh
+failed or cut short a single request.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -277,11 +279,18 @@ def chosen(known: Iterable[Target | Load], names: str) -> list[str]:
     return names.split(",")
 
 
+def require_tools(targets: Sequence[Target], loads: Sequence[Load]) -> None:
+    tools = {"taskset", *("nginx" for target in targets if target.name == "nginx")}
+    tools |= {"wrk" for load in loads if not load.pieces}
+    if missing := sorted(tool for tool in tools if not shutil.which(tool)):
+        sys.exit(f"needs {', '.join(missing)}: apt-get install wrk nginx-light util-linux")
+
+
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     litellm = ",litellm" if "LITELLM_VENV" in os.environ else ""
-    parser.add_argument("--targets", default=f"direct,nginx{litellm},hoosh")
-    parser.add_argument("--loads", default="chat,paced")
+    parser.add_argument("--targets", default=f"direct,nginx{litellm},hoosh", help="litellm: with LITELLM_VENV")
+    parser.add_argument("--loads", default="chat,paced", help=", ".join(load.name for load in LOADS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
     return parser.parse_args()
@@ -290,13 +299,14 @@ def options() -> argparse.Namespace:
 def main() -> None:
     wanted = options()
     target_names, load_names = chosen(TARGETS, wanted.targets), chosen(LOADS, wanted.loads)
-    if missing := [tool for tool in ("wrk", "nginx", "taskset") if not shutil.which(tool)]:
-        sys.exit(f"needs {', '.join(missing)}: apt-get install wrk nginx-light util-linux")
     cores = sorted(os.sched_getaffinity(0))
     load_core, gateway_core = cores[0], cores[1 % len(cores)]
     targets = [target for target in TARGETS if target.name in target_names]
     loads = [load for load in LOADS if load.name in load_names]
+    require_tools(targets, loads)
     (KIT / "logs").mkdir(exist_ok=True)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a thousand streams are two thousand sockets
     rows: dict[str, dict[str, list[Row]]] = {load.name: {t.name: [] for t in targets} for load in loads}
     starts: dict[str, Row] = {}
     pids: dict[str, int] = {}
@@ -316,6 +326,8 @@ def main() -> None:
     for load in loads:
         print(table(load, rows[load.name]))
     print(start_table(starts))
+    if any(row["failed"] or row.get("short") for load in loads for row in rows[load.name].get("hoosh", ())):
+        sys.exit("hoosh failed requests")
 
 
 if __name__ == "__main__":

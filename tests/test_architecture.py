@@ -377,6 +377,7 @@ def _longest_chain(imports: Mapping[str, frozenset[str]]) -> list[str]:
 
 def _imports() -> Mapping[str, frozenset[str]]:
     graph = grimp.build_graph("hoosh", exclude_type_checking_imports=True, cache_dir=None)
+    graph.remove_module("hoosh.__main__")  # nobody imports it
     return {name: frozenset(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
 
 

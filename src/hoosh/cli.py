@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -91,6 +92,10 @@ async def _serve(config: "Config", path: Path | None) -> None:
     try:
         await gateway.open()
         gateway.start_background()
+        # What is loaded now lives as long as the process: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path)
         settings = ServerSettings(
             header_limit_bytes=server.header_limit_bytes,
@@ -202,9 +207,9 @@ def pull(name: str, *, as_json: AsJSON = False) -> None:
             ),
         )
     if as_json:
-        _print_json({"name": stored.name, "path": str(stored.path), "size_bytes": stored.size_bytes})
+        _print_json({"name": stored.manifest.name, "path": str(stored.path), "size_bytes": stored.manifest.size_bytes})
     else:
-        _write(f"{stored.name}  {stored.path}\n")
+        _write(f"{stored.manifest.name}  {stored.path}\n")
 
 
 @models_cli.command
@@ -255,7 +260,7 @@ def info(*, config: ConfigPath = None, as_json: AsJSON = False) -> None:
         "config": str(path) if path else None,
         "embedded_engine": has_engine(),
         "model_store": str(default_root(os.environ)),
-        "weights": [stored.name for stored in store.list()],
+        "weights": [stored.manifest.name for stored in store.list()],
         "provider_types": sorted(known_types()),
     }
     if as_json:
@@ -317,16 +322,19 @@ def _load(path: Path | None, environ: Any) -> "tuple[Config, Path | None]":
 
 
 def _run(main: Callable[[], Awaitable[Any]]) -> Any:
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415
-    except ImportError:  # not on Windows
-        new_event_loop = asyncio.new_event_loop
-
     async def started() -> Any:
         return await main()
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_event_loop) as runner:
         return runner.run(started())
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415
+    except ImportError:  # not on Windows
+        return asyncio.new_event_loop()
+    return new_event_loop()
 
 
 def _print_json(value: object) -> None:

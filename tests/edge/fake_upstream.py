@@ -161,7 +161,7 @@ class Certificates:
 
 def make_certificates(folder: Path) -> Certificates:
     """By the `openssl` program."""
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split()
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
@@ -171,8 +171,8 @@ def make_certificates(folder: Path) -> Certificates:
     openssl("req", *key, "-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr")
     (folder / "names.txt").write_text("subjectAltName=DNS:api.test,DNS:localhost,IP:127.0.0.1\n")
     openssl(
-        *"x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2".split(),
-        *"-extfile names.txt -out server.crt".split(),
+        *["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"],
+        *["-extfile", "names.txt", "-out", "server.crt"],
     )
     (folder / "server.pem").write_bytes((folder / "server.crt").read_bytes() + (folder / "server.key").read_bytes())
     return Certificates(folder / "ca.pem", folder / "stranger.pem", folder / "server.pem")

@@ -16,11 +16,11 @@ class NDJSONDecoder:
         frames: list[Frame] = []
         start = 0
         while (end := self._buf.find(b"\n", max(scan, start))) >= 0:
+            self._check(end + 1 - start)
             frames += _frame(bytes(self._buf[start : end + 1]))
             start = end + 1
         del self._buf[:start]
-        if len(self._buf) > self._max:
-            raise FrameTooLarge(f"a line of more than {self._max} bytes")
+        self._check(len(self._buf))
         return frames
 
     def eof(self) -> list[Frame]:
@@ -28,6 +28,10 @@ class NDJSONDecoder:
         rest = bytes(self._buf)
         self._buf.clear()
         return _frame(rest)
+
+    def _check(self, size_bytes: int) -> None:
+        if size_bytes > self._max:
+            raise FrameTooLarge(f"a line of more than {self._max} bytes")
 
 
 def _frame(raw: bytes) -> list[Frame]:

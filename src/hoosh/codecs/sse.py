@@ -38,8 +38,7 @@ class SSEDecoder:
         frames = []
         while (line := self._next_line(final=False)) is not None:
             self._take(line, frames)
-        if len(buf) > self._max:
-            raise FrameTooLarge(f"an event of more than {self._max} bytes")
+        self._check(len(buf))
         return frames
 
     def eof(self) -> list[Frame]:
@@ -86,6 +85,7 @@ class SSEDecoder:
     def _take(self, line: bytes, frames: list[Frame]) -> None:
         if not line:
             if self._data:
+                self._check(self._line)
                 frames.append(Frame(b"\n".join(self._data), bytes(self._buf[: self._line]), self._event))
                 self._data = []
                 del self._buf[: self._line]
@@ -99,6 +99,10 @@ class SSEDecoder:
             self._data.append(value)
         elif name == b"event":
             self._event = value
+
+    def _check(self, size_bytes: int) -> None:
+        if size_bytes > self._max:
+            raise FrameTooLarge(f"an event of more than {self._max} bytes")
 
 
 def sse(data: bytes, event: bytes = b"") -> bytes:

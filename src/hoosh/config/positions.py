@@ -13,8 +13,8 @@ _TOKEN = re.compile(
       | (?P<token>
             """(?:\\.|[^\\])*?"""+      # up to two quotes of its own may stand before the closing three
           | \'\'\'.*?\'\'\'+
-          | "(?:\\.|[^"\\])*"
-          | '[^']*'
+          | "(?:\\.|[^"\\\n])*"
+          | '[^'\n]*'
           | [\[\]{},=.\n]
           | [^\s\[\]{},=.\#"']+
         )''',
@@ -61,8 +61,10 @@ class _Scan:
         return self._tokens[self._at][0]
 
     def take(self) -> str:
-        self._at += 1
-        return self._tokens[self._at - 1][0]
+        token = self.peek()
+        # Stays on the end, where every loop stops.
+        self._at = min(self._at + 1, len(self._tokens) - 1)
+        return token
 
     def _line(self) -> int:
         return self._tokens[self._at][1]
@@ -114,13 +116,14 @@ class _Scan:
             self._inline_table(place)
         else:
             # A float or a date with a blank is several tokens.
+            self.take()
             while self.peek() not in _VALUE_ENDS:
                 self.take()
 
     def _array(self, place: Place) -> None:
         self.take()
         index = 0
-        while (head := self.peek()) != "]":
+        while (head := self.peek()) not in ("]", ""):
             if head in ("\n", ","):
                 self.take()
             else:
@@ -131,7 +134,7 @@ class _Scan:
 
     def _inline_table(self, place: Place) -> None:
         self.take()
-        while (head := self.peek()) != "}":
+        while (head := self.peek()) not in ("}", ""):
             if head in ("\n", ","):
                 self.take()
             else:
@@ -140,7 +143,7 @@ class _Scan:
 
 
 def _key(token: str) -> str:
-    if token[0] == '"':
+    if token.startswith('"'):
         import tomllib  # noqa: PLC0415  # escapes are its business
 
         unescaped: str = tomllib.loads(f"key = {token}")["key"]

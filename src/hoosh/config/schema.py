@@ -49,7 +49,7 @@ class KeyConfig(_Table, frozen=True):
 
 
 class ProviderConfig(_Table, frozen=True):
-    type: Annotated[Name, Meta(description="Which kind of provider it is.", examples=["openai"])]
+    type: Annotated[Name, Meta(description="Which kind of provider it is, in any case.", examples=["openai"])]
     name: Annotated[
         Name,
         Meta(description="Its name in `provider/model`, logs and metrics; its type if not given.", examples=["work"]),
@@ -93,6 +93,8 @@ class ProviderConfig(_Table, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
+        # The first hoosh wrote "OpenAi" and "LmStudio".
+        msgspec.structs.force_setattr(self, "type", self.type.lower())
         if not self.name:
             msgspec.structs.force_setattr(self, "name", self.type)
         if self.base_url is not None:

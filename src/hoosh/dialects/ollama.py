@@ -187,38 +187,43 @@ class Ollama:
 
 
 class OllamaReader:
-    __slots__ = ("_calls", "_done", "_opened", "_stamp")
+    __slots__ = ("_calls", "_done", "_ids", "_opened")
 
     def __init__(self) -> None:
         self._calls = 0
         self._done = False
+        self._ids = ""  # what the ids made here begin with: unique among all turns, the same each time it is read
         self._opened = False
-        self._stamp = ""
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         if self._done:
             return frame.raw, ()
         try:
-            line = _line.decode(frame.data)
+            return frame.raw, self._meaning(_line.decode(frame.data))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if type(error) is msgspec.DecodeError and frame.data[:1] == b"{" and frame.raw[-1:] != b"\n":
+                raise _cut() from error
             raise BadUpstream("the provider's reply is not in Ollama's format") from error
+
+    def end(self) -> Sequence[Meaning]:
+        if not self._done:
+            raise _cut()
+        return ()
+
+    def _meaning(self, line: _Line) -> list[Meaning]:
         if line.error:
             raise _in_reply(_text(line.error))
         events: list[Meaning] = []
         if not self._opened:
             self._opened = True
-            self._stamp = "".join(char for char in line.created_at if char.isdecimal())[:20]
+            digits = "".join(char for char in line.created_at if char.isdecimal())[:20]
+            self._ids = f"call_{digits}_" if digits else "call_"
             events.append(Opened(model=line.model))
         if line.message is not None:
             self._message(line.message, events)
         if line.done:
             self._end(line, events)
-        return frame.raw, events
-
-    def end(self) -> Sequence[Meaning]:
-        if not self._done:
-            raise Truncated("the provider's reply ended before it was complete")
-        return ()
+        return events
 
     def _message(self, message: _Message, events: list[Meaning]) -> None:
         if message.thinking:
@@ -227,7 +232,7 @@ class OllamaReader:
             events.append(Text(message.content))
         for call in message.tool_calls or ():
             function = call.function
-            call_id = call.id or self._make_id()
+            call_id = call.id or f"{self._ids}{self._calls}"
             events.append(ToolDelta(self._calls, call_id, function.name, _arguments_text(function.arguments)))
             self._calls += 1
 
@@ -240,10 +245,6 @@ class OllamaReader:
             events.append(Metered(usage))
         reason = _FINISH.get(line.done_reason or "", "stop")
         events.append(Finish("tool_calls" if self._calls and reason == "stop" else reason))
-
-    def _make_id(self) -> str:
-        """Unique among all turns of a conversation, and the same each time the reply is read."""
-        return f"call_{self._stamp}_{self._calls}"
 
 
 def _request(body: JSON, ways: Ways) -> WireRequest:
@@ -345,6 +346,10 @@ def _arguments_text(arguments: msgspec.Raw) -> str:
     if value[:1] == b'"':
         value = str(_json.decode(value)).encode()
     return "{}" if value.strip() in (b"", b"null") else value.decode()
+
+
+def _cut() -> Truncated:
+    return Truncated("the provider's reply ended before it was complete")
 
 
 def _class(status: int, text: str) -> type[UpstreamError]:

@@ -127,18 +127,35 @@ class Engine:
         timeouts = backend.timeouts
         if backend.rate_limit_rpm is not None:
             await self._world.limits.take(backend.name, backend.rate_limit_rpm)
-        try:
-            async with asyncio.timeout(timeouts.connect_s + timeouts.first_byte_s):
-                request = _request(call, backend, attempt)
-                exchange = self._world.transport.exchange(backend.base_url, backend.signed(request), timeouts)
-                reply = await trial.enter_async_context(exchange)
-                if reply.status != 200:
-                    raise await _refusal(backend, reply)
-                decoder = _decoder(call, backend, reply)
-                events, ended = await _first_content(decoder, reply)
-        except TimeoutError:
-            raise NoFirstEvent(f"{backend.name} did not begin to answer in time") from None
+        request = _request(call, backend, attempt)
+        exchange = self._world.transport.exchange(backend.base_url, backend.signed(request), timeouts)
+        reply = await trial.enter_async_context(exchange)
+        if reply.status != 200:
+            raise await _refusal(backend, reply)
+        decoder = _decoder(call, backend, reply)
+        events, ended = await self._first_content(decoder, reply, timeouts.first_byte_s)
         return _Opened(backend, attempt, reply, decoder, events, ended)
+
+    async def _first_content(self, decoder: Decoder, reply: Reply, limit_s: float) -> tuple[list[Event], bool]:
+        """Events up to and with the first content, and whether the reply ended with them.
+
+        The transport bounds the wait for each piece; a provider that only sends comments is bounded here.
+        """
+        clock = self._world.clock
+        deadline_ns = clock.monotonic_ns() + int(limit_s * 1e9)
+        events: list[Event] = []
+        while True:
+            piece = await reply.read()
+            fresh = decoder.feed(piece) if piece else decoder.eof()
+            events += fresh
+            if any(map(has_content, fresh)):
+                return events, not piece
+            if not piece:
+                raise EmptyStream("the provider's reply was empty")
+            if len(events) > MAX_SILENT_EVENTS:
+                raise BadUpstream("the provider's reply does not begin")
+            if clock.monotonic_ns() > deadline_ns:
+                raise NoFirstEvent(f"no first token within {limit_s:g} s")
 
     def _served(self, account: Account, opened: _Opened) -> Served:
         return Served(
@@ -172,20 +189,6 @@ def _decoder(call: Call, backend: Backend, reply: Reply) -> Decoder:
     splitter = dialect.splitter(request, reply.headers.get(b"content-type", b""))
     reader = dialect.reader(request, backend.ways)
     return PassingOn(splitter, reader) if dialect.name == call.dialect else Translating(splitter, reader)
-
-
-async def _first_content(decoder: Decoder, reply: Reply) -> tuple[list[Event], bool]:
-    """Events up to and with the first content, and whether the reply ended with them."""
-    events: list[Event] = []
-    while len(events) <= MAX_SILENT_EVENTS:
-        piece = await reply.read()
-        fresh = decoder.feed(piece) if piece else decoder.eof()
-        events += fresh
-        if any(map(has_content, fresh)):
-            return events, not piece
-        if not piece:
-            raise EmptyStream("the provider's reply was empty")
-    raise BadUpstream("the provider's reply does not begin")
 
 
 async def _refusal(backend: Backend, reply: Reply) -> UpstreamError:

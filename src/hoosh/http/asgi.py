@@ -6,6 +6,7 @@ the path's text, for every route that is not marked open.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from hoosh.core.errors import HooshError, MethodNotAllowed, NotFound
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.http.request import ClientLeft, headers_of, request_id, token_of
+from hoosh.http.request import LEAVING, ClientLeft, Listeners, headers_of, request_id, token_of
 from hoosh.http.sink import Message, Receive, Send, error_headers
 from hoosh.ports import Keys
 
@@ -24,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 class Exchange:
     """One HTTP request and the way to answer it."""
 
-    __slots__ = ("headers", "id", "receive", "send", "tail", "token")
+    __slots__ = ("headers", "id", "listeners", "receive", "send", "tail", "token")
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.headers: Mapping[bytes, bytes] = headers_of(scope)
@@ -32,6 +33,7 @@ class Exchange:
         self.token = token_of(self.headers)
         self.receive = receive
         self.send = send
+        self.listeners: Listeners = scope.get(LEAVING, set())
         self.tail = ""  # what a route ending in "/*" matched there
 
     async def answer(self, value: object, status: int = 200) -> None:
@@ -85,23 +87,15 @@ class App:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        started = False
-
-        async def noting(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        exchange = Exchange(scope, receive, noting)
+        exchange = Exchange(scope, receive, send)
         try:
             await self._dispatch(scope, exchange)
         except ClientLeft:
             return
         except Exception:  # the last resort: a bug must reach the client as an error object, and the log whole
             log.exception("a bug while answering %s", scope["path"])
-            if started:
-                raise
-            await exchange.refuse(HooshError("internal error"), DIALECT)
+            with suppress(RuntimeError):  # a reply has begun: the server then closes the connection
+                await exchange.refuse(HooshError("internal error"), DIALECT)
 
     async def _dispatch(self, scope: Message, exchange: Exchange) -> None:
         by_method, exchange.tail = self._find(scope["path"])

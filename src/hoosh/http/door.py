@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from hoosh.core.errors import BadRequest, HooshError, RequestTimeout, TooLarge
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.http.request import new_id
+from hoosh.http.request import LEAVING, Listeners, new_id
 
 REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
@@ -34,6 +34,7 @@ def door(header_limit_bytes: int, header_timeout_s: float) -> type[asyncio.Proto
             self._head_timer: asyncio.TimerHandle | None = None
             self._in_head = True
             self._refused = False
+            self._listeners: Listeners = set()
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -42,6 +43,8 @@ def door(header_limit_bytes: int, header_timeout_s: float) -> type[asyncio.Proto
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
             super().connection_lost(exc)
+            for listener in tuple(self._listeners):
+                listener()
 
         def data_received(self, data: bytes) -> None:
             if self._refused:
@@ -59,6 +62,7 @@ def door(header_limit_bytes: int, header_timeout_s: float) -> type[asyncio.Proto
             self._in_head = False
             self._head_bytes = 0
             self._stop_timer()
+            self.scope[LEAVING] = self._listeners  # type: ignore[literal-required]
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:

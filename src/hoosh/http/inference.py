@@ -44,15 +44,13 @@ class Inference:
         me = asyncio.current_task()
         left = False
 
-        async def watch() -> None:
+        def leave() -> None:
             nonlocal left
-            while (await exchange.receive())["type"] != "http.disconnect":
-                pass
-            if not sink.closed and me is not None:  # a disconnect is also told after a complete reply
+            if not sink.closed and me is not None:  # after a complete reply the client may go
                 left = True
                 me.cancel()
 
-        watcher = asyncio.create_task(watch())
+        exchange.listeners.add(leave)
         try:
             await self._engine.serve(call, self._dialect, sink)
         except asyncio.CancelledError:
@@ -60,4 +58,4 @@ class Inference:
                 raise
             me.uncancel()
         finally:
-            watcher.cancel()
+            exchange.listeners.discard(leave)

@@ -7,6 +7,8 @@ Source: https://packaging.python.org/en/latest/specifications/simple-repository-
 
 import base64
 import html.parser
+import http.client
+import importlib.util
 import os
 import ssl
 import subprocess
@@ -16,7 +18,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.response import addinfourl
 
 import msgspec
 
@@ -72,7 +73,7 @@ class Web:
             self._passwords[host] = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
         return parts._replace(netloc=host).geturl()
 
-    def open(self, url: str, headers: Mapping[str, str]) -> addinfourl:
+    def open(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         """Raises: PullFailed with one line that says which host and why."""
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https"):
@@ -82,11 +83,11 @@ class Web:
             # Unredirected: else it would follow a redirect to another host.
             request.add_unredirected_header("Authorization", f"Basic {password}")
         try:
-            reply: addinfourl = self._opener.open(request, timeout=SOCKET_S)
+            reply: http.client.HTTPResponse = self._opener.open(request, timeout=SOCKET_S)
         except urllib.error.HTTPError as error:
             with error:
                 raise PullFailed(f"{parts.netloc} answered {error.code} for {parts.path}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             raise PullFailed(f"cannot reach {parts.netloc}: {reason}") from error
         return reply
@@ -107,7 +108,10 @@ def wheel_url(distribution: str, filename: str, web: Web, environ: Mapping[str, 
     base = web.trust(index_url(environ))
     page_url = f"{base.rstrip('/')}/{distribution}/"
     with web.open(page_url, {"Accept": ACCEPT}) as reply:
-        page = reply.read(PAGE_LIMIT_BYTES + 1)
+        try:
+            page = reply.read(PAGE_LIMIT_BYTES + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise PullFailed(f"{base} broke off: {error!r}") from error
         page_url = reply.url or page_url
         is_json = reply.headers.get_content_type().endswith("+json")
     if len(page) > PAGE_LIMIT_BYTES:
@@ -147,9 +151,20 @@ def index_url(environ: Mapping[str, str]) -> str:
 
 
 def _ask_pip(arguments: tuple[str, ...], environ: Mapping[str, str]) -> str:
-    """pip's answer, or "". Virtual environments may have no pip; then the one that Python carries is asked."""
-    import ensurepip  # noqa: PLC0415  some systems' Python comes without it
-
-    carried = [str(path) for path in Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")]
-    # Behind what is there: a pip that is installed is asked first.
-    return carried[0] + os.pathsep + str(arguments) + str(environ) + str(subprocess) + sys.executable
+    """What pip prints, or ""."""
+    env = dict(environ)
+    if importlib.util.find_spec("pip") is None:
+        # Virtual environments are often made without pip; most Pythons carry one to install from.
+        env["PYTHONPATH"] = os.pathsep.join(map(str, Path(os.__file__).parent.glob("ensurepip/_bundled/pip-*.whl")))
+    try:
+        answer = subprocess.run(  # noqa: S603  fixed arguments
+            (sys.executable, *arguments),
+            check=False,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PIP_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.decode(errors="replace").strip() if answer.returncode == 0 else ""

@@ -1,14 +1,21 @@
-"""DeepSeek: https://api-docs.deepseek.com (read 2026-11-23)."""
+"""DeepSeek: https://api-docs.deepseek.com/api/create-chat-completion (read 2026-11-23)."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, quirks
 
 PROVIDER = Provider(
     name="deepseek",
     title="DeepSeek",
     dialect=DIALECT,
     base_url="https://api.deepseek.com",
-    docs="https://api-docs.deepseek.com",
+    docs="https://api-docs.deepseek.com/api/create-chat-completion",
     env=("DEEPSEEK_API_KEY",),
     serves=("deepseek-*",),
+    ways=Ways(
+        quirks=(
+            quirks.rename("max_completion_tokens", "max_tokens"),
+            quirks.in_messages(quirks.developer_is_system, mark=b"developer"),
+        )
+    ),
 )

@@ -1,7 +1,8 @@
 """Embedded llama.cpp: https://github.com/xorbitsai/xllamacpp (read 2026-11-23)."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, mends
 
 PROVIDER = Provider(
     name="embedded",
@@ -11,4 +12,5 @@ PROVIDER = Provider(
     docs="https://github.com/xorbitsai/xllamacpp",
     local=True,
     needs_key=False,
+    ways=Ways(mends=(mends.model_without_path,)),
 )

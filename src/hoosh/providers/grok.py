@@ -1,7 +1,8 @@
-"""Grok (xAI): https://docs.x.ai/docs/api-reference (read 2026-11-23)."""
+"""Grok (xAI): https://docs.x.ai/docs/api-reference (read 2026-11-23). Reasoning models refuse the penalties."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, mends, quirks
 
 PROVIDER = Provider(
     name="grok",
@@ -12,4 +13,11 @@ PROVIDER = Provider(
     aliases=("xai",),
     env=("XAI_API_KEY",),
     serves=("grok-*",),
+    ways=Ways(
+        quirks=(
+            quirks.for_models(r"grok-(3-mini|[4-9]|code)", quirks.drop("presence_penalty", "frequency_penalty")),
+            quirks.in_messages(quirks.only_users_have_names, mark=b'"name"'),
+        ),
+        mends=(mends.reasoning_counted,),
+    ),
 )

@@ -1,7 +1,8 @@
 """llama.cpp server: https://github.com/ggml-org/llama.cpp/tree/master/tools/server (read 2026-11-23)."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, mends, quirks
 
 PROVIDER = Provider(
     name="llamacpp",
@@ -12,4 +13,6 @@ PROVIDER = Provider(
     local=True,
     needs_key=False,
     signature=b'"llamacpp"',
+    # Before 2026-02 it did not know `max_completion_tokens`.
+    ways=Ways(quirks=(quirks.rename("max_completion_tokens", "max_tokens"),), mends=(mends.model_without_path,)),
 )

@@ -1,14 +1,16 @@
-"""LM Studio: https://lmstudio.ai/docs/api/openai-api (read 2026-11-23)."""
+"""LM Studio: https://lmstudio.ai/docs/developer/openai-compat/chat-completions (read 2026-11-23)."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, mends, quirks
 
 PROVIDER = Provider(
     name="lmstudio",
     title="LM Studio",
     dialect=DIALECT,
     base_url="http://localhost:1234/v1",
-    docs="https://lmstudio.ai/docs/api/openai-api",
+    docs="https://lmstudio.ai/docs/developer/openai-compat/chat-completions",
     local=True,
     needs_key=False,
+    ways=Ways(quirks=(quirks.rename("max_completion_tokens", "max_tokens"),), mends=(mends.no_empty_calls,)),
 )

@@ -1,7 +1,8 @@
 """LocalAI: https://localai.io/features/text-generation (read 2026-11-23)."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, quirks
 
 PROVIDER = Provider(
     name="localai",
@@ -11,4 +12,5 @@ PROVIDER = Provider(
     docs="https://localai.io/features/text-generation",
     local=True,
     needs_key=False,
+    ways=Ways(quirks=(quirks.rename("max_completion_tokens", "max_tokens"),)),
 )

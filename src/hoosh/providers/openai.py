@@ -1,7 +1,8 @@
 """OpenAI: https://platform.openai.com/docs/api-reference/chat (read 2026-11-23)."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, quirks
 
 PROVIDER = Provider(
     name="openai",
@@ -11,4 +12,6 @@ PROVIDER = Provider(
     docs="https://platform.openai.com/docs/api-reference/chat",
     env=("OPENAI_API_KEY",),
     serves=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"),
+    # Reasoning models answer 400 to `max_tokens`; every model takes its successor.
+    ways=Ways(quirks=(quirks.for_models(r"o\d|gpt-[5-9]", quirks.rename("max_tokens", "max_completion_tokens")),)),
 )

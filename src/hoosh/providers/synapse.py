@@ -1,7 +1,8 @@
-"""Synapse: https://github.com/MacCracken/ifran (read 2026-11-23)."""
+"""Synapse: https://github.com/MacCracken/ifran (read 2026-11-23). Its messages are a role and one text."""
 
+from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider
+from hoosh.providers import Provider, quirks
 
 PROVIDER = Provider(
     name="synapse",
@@ -11,4 +12,11 @@ PROVIDER = Provider(
     docs="https://github.com/MacCracken/ifran",
     local=True,
     needs_key=False,
+    ways=Ways(
+        quirks=(
+            quirks.rename("max_completion_tokens", "max_tokens"),
+            quirks.in_messages(quirks.developer_is_system, quirks.text_only),
+        ),
+        stream_usage=False,
+    ),
 )

@@ -64,7 +64,6 @@ def test_a_broken_name_is_compared_with_none() -> None:
     ("given", "text"),
     [
         ("opnai", 'unknown provider "opnai", did you mean "openai"?'),
-        ("OpenAI", 'unknown provider "OpenAI", did you mean "openai"?'),
         ("zzz", 'unknown provider "zzz"; known: ollama, openai'),
     ],
 )

@@ -1,7 +1,6 @@
 import pytest
 
 from hoosh.config.environment import overlay, overrides, variables
-from hoosh.config.problem import Place
 
 
 def test_every_single_setting_of_a_table_has_a_variable() -> None:
@@ -50,9 +49,8 @@ def test_an_empty_variable_is_not_set() -> None:
 
 def test_overlay_wins_over_the_file_and_leaves_it_as_it_was() -> None:
     written = {"server": {"port": 1, "bind": "::1"}, "keys": []}
-    environ = {"A": "2", "B": "debug"}
-    found: dict[Place, str] = {("server", "port"): "A", ("logging", "level"): "B"}
-    assert overlay(written, found, environ) == {
+    environ = {"HOOSH_SERVER__PORT": "2", "HOOSH_LOGGING__LEVEL": "debug"}
+    assert overlay(written, overrides(environ)[0], environ) == {
         "server": {"port": "2", "bind": "::1"},
         "keys": [],
         "logging": {"level": "debug"},

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,8 +126,8 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(write: Write) ->
         'hoosh.toml:11: unknown key "sever", did you mean "server"?',
         "hoosh.toml:13: server.port: expected integer, got string",
         "HOOSH_RETRY__TRIES: retry.tries: expected integer >= 1",
-        'HOOSH_SEVER__PORT: unknown setting "HOOSH_SEVER__PORT", did you mean "HOOSH_SERVER__PORT"?',
         "HOOSH_SERVER__BIND: server.bind: expected an address or a host name; the port is server.port",
+        'HOOSH_SEVER__PORT: unknown setting "HOOSH_SEVER__PORT", did you mean "HOOSH_SERVER__PORT"?',
     ]
 
 
@@ -226,8 +227,6 @@ def test_what_is_found_here_is_named_shortly(write: Write) -> None:
 
 def test_loading_imports_nothing_heavy() -> None:
     """Without a file and without a mistake."""
-    import subprocess  # noqa: PLC0415
-
     code = (
         "import sys, hoosh.config.load\n"
         "hoosh.config.load.load(None, {'HOOSH_SERVER__PORT': '1'}, ())\n"

@@ -115,6 +115,14 @@ def test_an_empty_document_has_a_root() -> None:
     assert positions("") == {(): 1}
 
 
+def test_a_table_of_dotted_keys_is_where_it_is_first_written() -> None:
+    assert positions("a.b = 1\na.c = 2\n") == {(): 1, ("a",): 1, ("a", "b"): 1, ("a", "c"): 2}
+
+
+def test_windows_lines_are_lines() -> None:
+    assert positions("a = 1\r\n[b]\r\nc = 2 # d\r\n") == {(): 1, ("a",): 1, ("b",): 2, ("b", "c"): 3}
+
+
 def test_a_last_line_without_an_end_counts() -> None:
     assert positions("\n\na = 1") == {(): 1, ("a",): 3}
 
@@ -162,6 +170,8 @@ SCALARS = [
     '""""two quotes""\n"""""',
     "'''\n[[fake]]\nkey = \"1\n'''",
     "''''it''s' '''''",
+    '"""one more""""',
+    "'''one more''''",
 ]
 KEYS = ["k%d", "%d", "-%d_", '"k %d"', "'k.%d'", '"[k%d]"', '"\\u0041 \\"%d"', "'# %d'", '"=%d"']
 
@@ -266,3 +276,9 @@ def test_every_place_of_a_generated_document_is_on_its_line(document: tuple[str,
     text, lines = document
     assert places(tomllib.loads(text)) == set(lines)  # the generator says what it means
     assert positions(text) == lines
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*'[]{},=."\n', "'", '"""', "a", "1", "# ", "[[", "]]"]), max_size=30))
+def test_what_is_no_toml_comes_to_an_end(tokens: list[str]) -> None:
+    assert positions("".join(tokens))[()] == 1

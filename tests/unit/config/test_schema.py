@@ -38,9 +38,8 @@ def test_every_struct_is_frozen_and_knows_its_keys() -> None:
     structs: list[type[msgspec.Struct]] = [Config]
     for field in msgspec.structs.fields(Config):
         kind = get_args(field.type)[0]
-        for inner in (kind, *get_args(kind)):
-            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-                structs.append(inner)
+        inner = [kind, *get_args(kind)]
+        structs += [struct for struct in inner if isinstance(struct, type) and issubclass(struct, msgspec.Struct)]
     assert len(structs) == 10
     for struct in structs:
         assert struct.__struct_config__.frozen
@@ -49,7 +48,12 @@ def test_every_struct_is_frozen_and_knows_its_keys() -> None:
 
 def test_a_provider_is_named_after_its_type() -> None:
     assert ProviderConfig(type="openai").name == "openai"
-    assert ProviderConfig(type="openai", name="work").name == "work"
+    assert ProviderConfig(type="openai", name="Work").name == "Work"
+
+
+def test_a_type_may_be_written_in_any_case() -> None:
+    provider = ProviderConfig(type="OpenAi")
+    assert (provider.type, provider.name) == ("openai", "openai")
 
 
 def test_a_base_url_ends_without_a_slash() -> None:

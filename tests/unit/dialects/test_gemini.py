@@ -254,7 +254,8 @@ def test_arguments_in_pieces(last: list[JSON]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "$", "a.b", "$.a[999999]", "$.a[2]", "$[0]", "$.a..b", "$.s.b", "$.a[0].b c[", "$.a.b"]
+    "path",
+    ["", "$", "a.b", "$.a[999999]", "$.a[2]", "$[0]", "$.a..b", "$.s.b", "$" + ".a" * 65, "$.a[0].b c[", "$.a.b"],
 )
 def test_a_piece_for_no_place(path: str) -> None:
     first = {
@@ -268,7 +269,17 @@ def test_a_piece_for_no_place(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"data: [DONE]\n\n", b"{", b"[1]", b'{"candidates":1}', b'{"error":"x"}', b'data: \xff"\n\n']
+    "body",
+    [
+        b"data: [DONE]\n\n",
+        b"{",
+        b"[1]",
+        b'{"candidates":1}',
+        b'{"error":"x"}',
+        b'data: {"modelVersion":"\xff"}\n\n',
+        b'{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"a":"\xff"}}}]}}]}',
+        b"[" * 100_000,
+    ],
 )
 def test_what_is_not_the_dialect(body: bytes) -> None:
     with pytest.raises(BadUpstream, match="not in the Gemini format"):

@@ -251,8 +251,12 @@ def test_any_split_means_the_same(cuts: list[int]) -> None:
 
 def test_a_cut_anywhere_is_not_an_end() -> None:
     for size in range(len(STREAM) - 1):
-        with pytest.raises((Truncated, BadUpstream)):
+        with pytest.raises(Truncated):
             events(STREAM[:size])
+
+
+def test_a_reply_without_a_message() -> None:
+    assert events(b'{"done":true,"done_reason":"load"}') == [Opened(), Finish("stop")]
 
 
 def test_pass_through_keeps_every_byte() -> None:
@@ -278,7 +282,7 @@ def test_why_it_ended(said: str | None, meant: FinishReason) -> None:
 def test_a_call_cut_by_the_limit_is_not_a_call_to_make() -> None:
     call = {"function": {"name": "f", "arguments": None}}
     found = ended(message={"tool_calls": [call, call]}, done_reason="length")
-    assert found[1:] == [ToolDelta(0, "call__0", "f", "{}"), ToolDelta(1, "call__1", "f", "{}"), Finish("length")]
+    assert found[1:] == [ToolDelta(0, "call_0", "f", "{}"), ToolDelta(1, "call_1", "f", "{}"), Finish("length")]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +311,18 @@ def test_an_error_inside_a_reply(line: bytes, kind: type[UpstreamError], message
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]\n", b'{"message":1}\n', b"<html>\n", b'{"model":"\xff"}\n'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{\n",
+        b"[]",
+        b'{"message":1}',
+        b"<html>\n",
+        b'{"model":"\xff"}\n',
+        b'{"message":{"tool_calls":[{"function":{"arguments":{"a":"\xff"}}}]}}',
+        b'{"message":' * 100_000,
+    ],
+)
 def test_what_is_not_the_dialect(body: bytes) -> None:
     with pytest.raises(BadUpstream, match="not in Ollama's format"):
         events(body)

@@ -14,6 +14,7 @@ import msgspec
 
 from hoosh.core.errors import BadUpstream
 
+MAX_DEPTH = 64
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,6})\]|\[(['\"])(.*?)\3\]")
 
 
@@ -63,7 +64,7 @@ def _steps(path: str) -> list[str | int]:
             break
         end = found.end()
         steps.append(int(found[2]) if found[2] else found[1] or found[4])
-    if not steps or path[:1] != "$" or end != len(path):
+    if not 0 < len(steps) <= MAX_DEPTH or path[:1] != "$" or end != len(path):
         raise _lost(path)
     return steps
 

@@ -140,13 +140,13 @@ class GeminiReader:
         self._opened = False
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
+        events: list[Meaning] = []
         try:
             said = _reply.decode(frame.data)
+            for reply in said if isinstance(said, list) else (said,):
+                self._take(reply, events)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadUpstream("the provider's reply is not in the Gemini format") from error
-        events: list[Meaning] = []
-        for reply in said if isinstance(said, list) else (said,):
-            self._take(reply, events)
         return frame.raw, events
 
     def end(self) -> Sequence[Meaning]:

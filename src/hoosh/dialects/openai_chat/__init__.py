@@ -6,7 +6,7 @@ request.py reads and writes requests, reply.py reads replies, encode.py writes t
 """
 
 from hoosh.codecs import Splitter
-from hoosh.codecs.sse import SSEDecoder
+from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import HooshError, UpstreamError
@@ -41,9 +41,9 @@ class OpenAIChat:
     def pass_on(self, asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
         return request.pass_on(asked, body, model, ways)
 
-    def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:
-        # A refusal may come as JSON with status 200 where a stream was asked for.
-        return SSEDecoder() if asked.stream and b"json" not in content_type else WholeBody()
+    def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:  # noqa: ARG002 (the body says what it is)
+        """A refusal, or a server that cannot stream, may answer whole where a stream was asked for."""
+        return EventsOrWhole() if asked.stream else WholeBody()
 
     def reader(self, asked: ChatRequest, ways: Ways) -> Reader:
         return ChatReader(asked, ways)

@@ -45,7 +45,7 @@ def body(asked: ChatRequest, model: str) -> JSON:
         "max_completion_tokens": asked.max_output_tokens,
         "n": None if asked.n == 1 else asked.n,
         "stream": asked.stream or None,
-        "stream_options": {"include_usage": True} if asked.include_usage else None,
+        "stream_options": {"include_usage": True} if asked.stream and asked.include_usage else None,
         "reasoning_effort": asked.effort,
         "user": asked.user or None,
     }

@@ -6,13 +6,13 @@ differently is mended before this file sees it (Ways.mends).
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from hoosh.codecs import Frame
 from hoosh.core.chat import ChatRequest
-from hoosh.core.errors import BadUpstream, Truncated
+from hoosh.core.errors import BadUpstream, Truncated, UpstreamError
 from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Refusal, Text, ToolDelta
 from hoosh.core.usage import Usage
 from hoosh.dialects import Ways
@@ -31,8 +31,10 @@ FINISH: dict[str, FinishReason] = {
 
 
 class _Function(msgspec.Struct, gc=False):
+    """`arguments` is an object where a server takes its own tool format for OpenAI's."""
+
     name: str | None = None
-    arguments: str | None = None
+    arguments: str | dict[str, Any] | None = None
 
 
 class _Call(msgspec.Struct):
@@ -43,8 +45,8 @@ class _Call(msgspec.Struct):
 
 
 class _Detail(msgspec.Struct, gc=False):
-    type: str = ""
     text: str | None = None
+    summary: str | None = None
     signature: str | None = None
     data: str | None = None
 
@@ -104,27 +106,26 @@ _usage = msgspec.json.Decoder(_Usage)
 _models = msgspec.json.Decoder(_Models)
 _json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
-_NULL = b"null"
-_NULLS = (b"", _NULL)
+_NULLS = (b"", b"null")
 
 
 class ChatReader:
-    __slots__ = ("_asked", "_calls", "_done", "_finished", "_mends", "_opened", "_stream")
+    """Of the events of one payload, Metered comes last."""
+
+    __slots__ = ("_asked", "_calls", "_done", "_finished", "_id", "_mends", "_opened")
 
     def __init__(self, asked: ChatRequest, ways: Ways) -> None:
         self._asked = asked
         self._mends = ways.mends
-        self._stream = asked.stream
         self._opened = False
-        self._finished = False
+        self._id = ""
+        self._finished: set[int] = set()
         self._done = False
-        self._calls: dict[int, int] = {}  # choice -> number of its last tool call
+        self._calls: dict[int, _Calls] = {}
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         data, raw = frame.data, frame.raw
-        if self._done:
-            return b"", ()
-        if data == b"[DONE]":
+        if self._done or data == b"[DONE]":
             self._done = True
             return b"", ()
         if self._mends:
@@ -132,95 +133,152 @@ class ChatReader:
         try:
             chunk = _chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if not data.strip():
+                return b"", ()
             raise _foreign(data) from error
-        if bytes(chunk.error) not in _NULLS:
-            raise faults.in_stream(_json.decode(data))
+        choices = chunk.choices
+        if not choices or bytes(chunk.error) not in _NULLS:
+            self._check(frame, data, bare=not choices)
         events: list[Meaning] = []
         if not self._opened and (chunk.id or chunk.model):
             self._opened = True
-            events.append(Opened(chunk.id or "", chunk.model or ""))
-        choices = chunk.choices
+            self._id = chunk.id or ""
+            events.append(Opened(self._id, chunk.model or ""))
         for choice in choices or ():
-            self._choice(choice, events)
-        if (given := bytes(chunk.usage)) and (usage := read_usage(given)):
-            events.append(Metered(usage))
-            if self._stream and not choices and not self._asked.include_usage:
-                raw = b""  # we asked for this chunk, the client did not
-        if choices is None and self._stream is False:
-            raise _foreign(data)
-        return (raw if self._fits(chunk) else b""), events
+            if not self._choice(choice, events):
+                raw = b""
+        if (said := bytes(chunk.usage)) not in _NULLS:
+            if usage := read_usage(said):
+                events.append(Metered(usage))
+            if self._asked.stream and not choices and not self._asked.include_usage:
+                raw = b""  # the gateway asked for this chunk, the client did not
+        return raw, events
 
     def end(self) -> Sequence[Meaning]:
-        if not (self._finished or self._done):
+        """[DONE] alone proves nothing: ifran ends a reply so that failed. Nor does one end of several."""
+        if not self._finished or not (self._done or len(self._finished) >= self._asked.n):
             raise Truncated("the provider's reply ended early")
         return ()
 
-    def _fits(self, chunk: _Chunk) -> bool:
-        """A whole body where a stream was asked for is told as events instead."""
-        return not (self._stream and chunk.choices and chunk.choices[0].message is not None)
+    def _check(self, frame: Frame, data: bytes, *, bare: bool) -> None:
+        """Raises UpstreamError where the payload is the provider's error, or a `bare` one is all that came."""
+        payload = _json.decode(data)
+        if payload.get("error") or payload.get("object") == "error" or frame.event == b"error":
+            raise faults.in_stream(payload)
+        if bare and not self._asked.stream:
+            raise _foreign(data)
 
     def _mend(self, data: bytes, raw: bytes) -> tuple[bytes, bytes]:
         try:
             payload = _json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _foreign(data) from error
-        if not isinstance(payload, dict):
-            raise _foreign(data)
-        if not any([mend(payload) for mend in self._mends]):  # noqa: C419 - every mend must run
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return data, raw
+        # Every mend must have its turn.
+        if not isinstance(payload, dict) or True not in [mend(payload) for mend in self._mends]:
             return data, raw
         data = _encode(payload)
-        return data, b"data: %b\n\n" % data if self._stream else data
+        return data, b"data: %b\n\n" % data if self._asked.stream else data
 
-    def _choice(self, choice: _Choice, events: list[Meaning]) -> None:
+    def _choice(self, choice: _Choice, events: list[Meaning]) -> bool:
+        """Does the choice have the form that was asked for? A whole reply to a streamed call is told as events."""
         index = choice.index or 0
-        delta = choice.delta or choice.message
+        stream = self._asked.stream
+        # Perplexity sends both: in a stream `message` is all so far, in a whole reply `delta` is empty.
+        delta = (choice.delta or choice.message) if stream else (choice.message or choice.delta)
+        whole = delta is choice.message
         if delta is not None:
             self._delta(delta, index, events)
-        if choice.finish_reason:
-            self._finished = True
-            events.append(Finish(FINISH.get(choice.finish_reason, "stop"), index))
+        reason = choice.finish_reason
+        if reason is None and whole and delta is not None:  # its closing brace proves it complete
+            reason = "tool_calls" if index in self._calls else "stop"
+        if reason and index not in self._finished:  # OpenRouter says it again beside the usage
+            self._finished.add(index)
+            if index in self._calls:
+                events += self._calls[index].rest(index)
+            events.append(Finish(FINISH.get(reason, "stop"), index))
+        return not (stream and whole and delta is not None)
 
     def _delta(self, delta: _Delta, index: int, events: list[Meaning]) -> None:
-        thought = delta.reasoning_content or delta.reasoning
-        if thought:
+        if delta.reasoning_details:
+            events += _thoughts(delta.reasoning_content or delta.reasoning or "", delta.reasoning_details, index)
+        elif thought := delta.reasoning_content or delta.reasoning:
             events.append(Reasoning(thought, index=index))
-        for detail in delta.reasoning_details or ():
-            if detail.signature or detail.data:
-                events.append(Reasoning("", detail.signature or "", detail.data or "", index))
-            elif detail.text and not thought:
-                events.append(Reasoning(detail.text, index=index))
         if delta.content:
             events.append(Text(delta.content, index))
         if delta.refusal:
             events.append(Refusal(delta.refusal, index))
         if delta.function_call:
             delta.tool_calls = [_Call(0, delta.function_call.name, delta.function_call)]
-        for call in delta.tool_calls or ():
-            events.append(self._call(call, index))
+        if delta.tool_calls:
+            calls = self._calls.get(index)
+            if calls is None:
+                calls = self._calls[index] = _Calls(f"call_{self._id[-16:]}_{index}_")
+            events += [calls.take(call, index) for call in delta.tool_calls]
 
-    def _call(self, call: _Call, index: int) -> ToolDelta:
-        last = self._calls.get(index, -1)
-        number = call.index
-        if number is None:  # Mistral's streamed calls come whole and without a number
-            number = last if last >= 0 and not call.id else last + 1
-        fresh = number > last
-        self._calls[index] = max(last, number)
+
+class _Calls:
+    """The tool calls of one choice, counted from 0 whatever their numbers are."""
+
+    __slots__ = ("_bare", "_ids", "_numbers", "_prefix")
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._ids: list[str] = []  # the provider's, "" where it gave none
+        self._numbers: dict[int, int] = {}  # the provider's number to ours
+        self._bare: dict[int, None] = {}  # calls without arguments so far
+
+    def take(self, call: _Call, index: int) -> ToolDelta:
         function = call.function or _Function()
+        said = call.id or ""
+        number = self._find(call.index, said, function.name)
         arguments = function.arguments or ""
-        if fresh and arguments == "null":  # Groq's word for no arguments
-            arguments = "{}"
-        signature = ""
-        if call.extra_content:
-            google = call.extra_content.get("google")
-            signature = str(google.get("thought_signature") or "") if isinstance(google, dict) else ""
-        identity = (call.id or f"call_{index}_{number}") if fresh else ""
-        return ToolDelta(number, identity, function.name or "" if fresh else "", arguments, signature, index)
+        if not isinstance(arguments, str):
+            arguments = _encode(arguments).decode()
+        fresh = number == len(self._ids)
+        if fresh:
+            self._ids.append(said)
+            if arguments == "null":  # Groq's word for no arguments
+                arguments = ""
+            self._bare[number] = None
+        if call.index is not None:
+            self._numbers[call.index] = number
+        if arguments:
+            self._bare.pop(number, None)
+        identity, name = (said or f"{self._prefix}{number}", function.name or "") if fresh else ("", "")
+        return ToolDelta(number, identity, name, arguments, _signature(call.extra_content), index)
+
+    def rest(self, index: int) -> list[ToolDelta]:
+        """What is missing at the end: a call without arguments has an empty object of them."""
+        bare, self._bare = self._bare, {}
+        return [ToolDelta(number, arguments="{}", index=index) for number in bare]
+
+    def _find(self, given: int | None, said: str, name: str | None) -> int:
+        """Mistral streams whole calls without a number; Gemini numbers every call 0 and tells them apart by id."""
+        known = len(self._ids) - 1 if given is None else self._numbers.get(given, -1)
+        if known < 0 or (said and name and self._ids[known] not in ("", said)):
+            return len(self._ids)
+        return known
+
+
+def _signature(extra: dict[str, Any] | None) -> str:
+    google = extra.get("google") if extra else None
+    return str(google.get("thought_signature") or "") if isinstance(google, dict) else ""
+
+
+def _thoughts(plain: str, details: list[_Detail], index: int) -> list[Meaning]:
+    """OpenRouter says each thought twice, plainly and in detail; only the details carry the proofs."""
+    texts = [detail.text or detail.summary or "" for detail in details]
+    if plain and (not any(texts) or not any(detail.signature or detail.data for detail in details)):
+        texts = [plain, *[""] * (len(details) - 1)]
+    return [
+        Reasoning(text, detail.signature or "", detail.data or "", index)
+        for text, detail in zip(texts, details, strict=True)
+        if text or detail.signature or detail.data
+    ]
 
 
 def read_usage(data: bytes) -> Usage | None:
-    """None for null and for what cannot be a count: an answer is not lost for a bad number."""
-    if data == _NULL:
-        return None
+    """None for what cannot be a count: an answer is not lost for a bad number."""
     try:
         said = _usage.decode(data)
     except msgspec.DecodeError:
@@ -233,21 +291,22 @@ def read_usage(data: bytes) -> Usage | None:
         output=said.completion_tokens or 0,
         reasoning=more.reasoning_tokens or 0,
     )
-    return usage if min(usage.input, usage.cached, usage.output, usage.reasoning) >= 0 and usage.total else None
+    counts = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning)
+    return usage if min(counts) >= 0 and usage.total else None
 
 
 def model_ids(body: bytes) -> tuple[str, ...]:
     try:
         return tuple(model.id for model in _models.decode(body).data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadUpstream("the provider's list of models is not one") from error
 
 
-def _foreign(data: bytes) -> BadUpstream:
+def _foreign(data: bytes) -> UpstreamError:
     try:
         payload = _json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return BadUpstream("the provider sent what is not JSON")
     if isinstance(payload, dict) and (payload.get("error") or payload.get("detail")):
-        return cast("BadUpstream", faults.in_stream(payload))
+        return faults.in_stream(payload)
     return BadUpstream("the provider sent what is not a chat completion")

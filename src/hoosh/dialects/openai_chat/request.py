@@ -1,5 +1,6 @@
 """Requests: parse a client's body, render the canon, or pass a body on with only the model's name changed."""
 
+import re
 from typing import Any, cast, get_args
 
 import msgspec
@@ -29,6 +30,7 @@ from hoosh.dialects.openai_chat import render as canonical
 # Agents send hundreds of messages in one conversation; the bound only stops abuse.
 MAX_MESSAGES = 10_000
 MAX_MODEL_CHARS = 256
+TOO_DEEP = "the request body is nested too deep"
 PATH = "/chat/completions"
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -41,7 +43,6 @@ class _ImageURL(msgspec.Struct):
 class _Part(msgspec.Struct):
     type: str
     text: str | None = None
-    refusal: str | None = None
     image_url: _ImageURL | str | None = None
 
 
@@ -65,8 +66,8 @@ class _ToolCall(msgspec.Struct):
 
 
 class _Detail(msgspec.Struct):
-    type: str = ""
     text: str | None = None
+    summary: str | None = None
     signature: str | None = None
     data: str | None = None
 
@@ -90,7 +91,6 @@ class _FunctionSpec(msgspec.Struct):
 
 
 class _Tool(msgspec.Struct):
-    type: str = "function"
     function: _FunctionSpec | None = None
 
 
@@ -99,7 +99,6 @@ class _NamedFunction(msgspec.Struct):
 
 
 class _NamedChoice(msgspec.Struct):
-    type: str = ""
     function: _NamedFunction | None = None
 
 
@@ -119,7 +118,7 @@ class _StreamOptions(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    model: str = ""
+    model: str | None = None
     messages: list[_Message] | None = None
     tools: list[_Tool] | None = None
     tool_choice: str | _NamedChoice | None = None
@@ -149,7 +148,9 @@ OWN_KEYS = ("pool",)
 _KNOWN = frozenset(_Body.__struct_fields__)
 _ROLES = frozenset(get_args(Role))
 _EFFORTS = frozenset(get_args(Effort))
-_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "object": "object", "array": "array"}
+_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _body = msgspec.json.Decoder(_Body)
 _part = msgspec.json.Decoder(_Part)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -164,15 +165,15 @@ def parse(body: bytes) -> ChatRequest:
         asked = _body.decode(body)
         fields = _fields.decode(body)
     except msgspec.ValidationError as error:
-        raise _wrong(str(error)) from error
+        raise _wrong(error) from error
     except msgspec.DecodeError as error:
         raise BadRequest(f"the request body is not valid JSON: {_reason(error)}", param="body") from error
     except RecursionError as error:
-        raise BadRequest("the request body is nested too deep", param="body") from error
-    _check(asked)
+        raise BadRequest(TOO_DEEP, param="body") from error
+    model = _check(asked)
     effort = asked.reasoning_effort
     return ChatRequest(
-        model=asked.model,
+        model=model,
         messages=tuple(_message(i, message) for i, message in enumerate(asked.messages or ())),
         tools=tuple(_tool(tool.function) for tool in asked.tools or () if tool.function),
         tool_choice=_choice(asked.tool_choice),
@@ -199,7 +200,8 @@ def _check_text(body: bytes) -> None:
             raise BadRequest(f"the request body is not valid UTF-8 (byte {error.start})", param="body") from error
 
 
-def _check(asked: _Body) -> None:
+def _check(asked: _Body) -> str:
+    """The model's name."""
     if not asked.model:
         raise BadRequest("model field is required", param="model")
     if len(asked.model) > MAX_MODEL_CHARS or not asked.model.isprintable() or set(asked.model) & {"\\", '"'}:
@@ -217,20 +219,25 @@ def _check(asked: _Body) -> None:
         number = getattr(asked, name)
         if number is not None and number < 1:
             raise BadRequest(f"{name} must be greater than 0", param=name)
+    return asked.model
 
 
-def _wrong(text: str) -> BadRequest:
-    """Msgspec says "Expected `str`, got `int` - at `$.messages[0].role`"."""
-    what, _, path = text.partition(" - at `$")
-    path = path.rstrip("`").lstrip(".").replace("[...]", "[]") or "body"
-    for word, name in _WORDS.items():
-        what = what.replace(f"`{word}", f"`{name}").replace(f" {word} ", f" {name} ")
-    what = what.replace("`", "").replace(" | null", "").replace("int |", "integer |")
-    return BadRequest(f"{path}: {what[:1].lower()}{what[1:]}", param=path)
+def _wrong(error: msgspec.ValidationError, where: str = "") -> BadRequest:
+    """Msgspec says "Expected `str`, got `int` - at `$.messages[0].role`"; `where` is the place that it calls $."""
+    what, _, path = str(error).partition(" - at `$")
+    place = (where + path.rstrip("`")).removeprefix(".")
+    if missing := _MISSING.fullmatch(what):
+        place = f"{place}.{missing[1]}".removeprefix(".")
+        return BadRequest(f"{place} is required", param=place)
+    if mismatch := _MISMATCH.fullmatch(what):
+        wanted = [_WORDS.get(word, word) for word in mismatch[1].split(" | ") if word != "null"]
+        what = f"expected {' or '.join(wanted)}, got {_WORDS.get(mismatch[2], mismatch[2])}"
+    place = place or "body"
+    return BadRequest(f"{place}: {what[:1].lower()}{what[1:]}", param=place)
 
 
 def _reason(error: Exception) -> str:
-    return str(error).removeprefix("JSON is malformed: ").lower()
+    return str(error).removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
 
 
 def _message(i: int, message: _Message) -> Message:
@@ -262,14 +269,10 @@ def _parts(i: int, content: str | list[msgspec.Raw] | None) -> tuple[Any, ...]:
         return (TextPart(content),) if content else ()
     parts: list[Part] = []
     for k, raw in enumerate(content or ()):
-        where = f"messages[{i}].content[{k}]"
         try:
             part = _part.decode(raw)
         except msgspec.ValidationError as error:
-            wrong = _wrong(str(error))
-            tail = "" if wrong.param == "body" else f".{wrong.param}"
-            message = wrong.message.partition(": ")[2]
-            raise BadRequest(f"{where}{tail}: {message}", param=where + tail) from error
+            raise _wrong(error, f"messages[{i}].content[{k}]") from error
         if part.type == "text":
             parts.append(TextPart(part.text or ""))
         elif part.type == "image_url" and part.image_url is not None:
@@ -291,7 +294,7 @@ def _thoughts(message: _Message) -> tuple[ReasoningPart, ...]:
     """`reasoning_details` (OpenRouter's form, which carries signatures) wins over plain `reasoning_content`."""
     if message.reasoning_details:
         return tuple(
-            ReasoningPart(detail.text or "", detail.signature or "", detail.data or "")
+            ReasoningPart(detail.text or detail.summary or "", detail.signature or "", detail.data or "")
             for detail in message.reasoning_details
         )
     return (ReasoningPart(message.reasoning_content),) if message.reasoning_content else ()
@@ -357,34 +360,42 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
     """
     Values keep their bytes and their order; `stream_options.include_usage` is added to a stream so that what
     it uses is known (the reader holds the extra chunk back from a client that did not ask for it).
+    Raises BadRequest.
     """
-    ask_usage = asked.stream and not asked.include_usage and ways.stream_usage
     own = any(name in OWN_KEYS for name, _ in asked.extra)
-    if ways.quirks:
-        fields: JSON = _json.decode(body)
-    elif ask_usage or own or model != asked.model:
-        fields = _fields.decode(body)
-    else:
+    if model == asked.model and not (own or ways.quirks or _other_options(asked, ways)):
         return WireRequest(path=PATH, body=body, headers=(JSON_TYPE,))
+    fields: JSON = dict(_fields.decode(body))
+    fields["model"] = model
+    return _request(asked, fields, ways)
+
+
+def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
+    """Raises BadRequest."""
+    return _request(asked, canonical.body(asked, model), ways)
+
+
+def _other_options(asked: ChatRequest, ways: Ways) -> bool:
+    return asked.include_usage is not ways.stream_usage if asked.stream else False
+
+
+def _request(asked: ChatRequest, fields: JSON, ways: Ways) -> WireRequest:
     for name in OWN_KEYS:
         fields.pop(name, None)
-    fields["model"] = model
-    if ask_usage:
-        fields["stream_options"] = {**_options(fields.get("stream_options")), "include_usage": True}
-    for quirk in ways.quirks:
-        quirk(fields)
-    return WireRequest(path=PATH, body=_encode(fields), headers=(JSON_TYPE,))
+    try:
+        if not ways.stream_usage:
+            fields.pop("stream_options", None)
+        elif _other_options(asked, ways):
+            fields["stream_options"] = {**_options(fields.get("stream_options")), "include_usage": True}
+        for quirk in ways.quirks:
+            quirk(fields)
+        return WireRequest(path=PATH, body=_encode(fields), headers=(JSON_TYPE,))
+    except msgspec.ValidationError as error:  # in what `parse` did not have to read: 1e999, say
+        raise _wrong(error) from error
+    except RecursionError as error:
+        raise BadRequest(TOO_DEEP, param="body") from error
 
 
 def _options(given: Any) -> JSON:
     value = _json.decode(given) if isinstance(given, msgspec.Raw) else given
     return value if isinstance(value, dict) else {}
-
-
-def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
-    fields = canonical.body(asked, model)
-    if asked.stream and ways.stream_usage:
-        fields["stream_options"] = {"include_usage": True}
-    for quirk in ways.quirks:
-        quirk(fields)
-    return WireRequest(path=PATH, body=_encode(fields), headers=(JSON_TYPE,))

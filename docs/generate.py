@@ -1,0 +1,55 @@
+# ruff: noqa: INP001 - a script
+"""Writes those pages of docs/ that follow from the code. Run by `make docs`; a test fails while one is old."""
+
+import sys
+from pathlib import Path
+
+from hoosh.config.reference import describe, json_schema
+from hoosh.providers import Provider
+from hoosh.providers.registry import PROVIDERS
+
+_HEAD = """\
+# Providers
+
+What `type` of `[[providers]]` may say ([config.md](config.md)). A local provider is found at its address without any
+configuration, a remote one when its key is in the environment. Any other server that speaks one of these dialects is
+configured with the `type` that speaks it and a `base_url` of its own, for instance:
+
+```toml
+[[providers]]
+type = "openai"
+name = "office"
+base_url = "https://llm.example.com/v1"
+api_key = "$OFFICE_KEY"
+```
+
+| type | provider | dialect | default address | key from | models known to be its |
+|---|---|---|---|---|---|
+"""
+_FOOT = """
+A model is asked for by its own name, or as `provider/model` to say where. "local" means that at its default address no
+data leaves the machine. Adding a provider is one file of about 15 lines: [CONTRIBUTING.md](../CONTRIBUTING.md).
+"""
+
+
+def _row(provider: Provider) -> str:
+    names = ", ".join(f"`{name}`" for name in (provider.name, *provider.aliases))
+    title = f"[{provider.title}]({provider.docs})" + (" (local)" if provider.local else "")
+    key = " or ".join(f"`{name}`" for name in provider.env) or ("`api_key`" if provider.needs_key else "none needed")
+    serves = ", ".join(f"`{glob}`" for glob in provider.serves)
+    return f"| {names} | {title} | {provider.dialect.name} | `{provider.base_url}` | {key} | {serves} |\n"
+
+
+def pages() -> dict[str, str]:
+    """File name in docs/ to its whole text."""
+    return {
+        "providers.md": _HEAD + "".join(_row(provider) for provider in PROVIDERS) + _FOOT,
+        "config.md": describe(),
+        "hoosh.schema.json": json_schema().decode(),
+    }
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        Path(__file__).with_name(name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"docs/{name}\n")

@@ -1,0 +1,47 @@
+"""The embedded engine as an upstream like any other: `embedded://<model>` in the place of an address.
+
+Law: knows names, keys and where the engine is just now; speaks no HTTP of its own.
+"""
+
+import importlib.util
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+
+from hoosh.core.errors import ConnectFailed
+from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.local.supervisor import Supervisor
+from hoosh.ports import Reply, Transport
+
+SCHEME = "embedded://"
+
+
+def has_engine() -> bool:
+    """Whether the engine is installed. Does not load it."""
+    return importlib.util.find_spec("xllamacpp") is not None
+
+
+class EmbeddedTransport:
+    """Waiting for a start is bounded by the supervisor's own limit, not by `connect_s`: weights take time to load."""
+
+    def __init__(self, inner: Transport, supervisors: Mapping[str, Supervisor]) -> None:
+        self._inner = inner
+        self._supervisors = supervisors
+
+    @asynccontextmanager
+    async def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> AsyncIterator[Reply]:
+        name = base_url.removeprefix(SCHEME)
+        supervisor = self._supervisors.get(name)
+        if supervisor is None:
+            raise ConnectFailed(f"no embedded engine runs {name!r}")
+        signed = msgspec.structs.replace(request, headers=(*request.headers, *supervisor.authorization))
+        here = await supervisor.base_url()
+        async with AsyncExitStack() as stack:
+            try:
+                reply = await stack.enter_async_context(self._inner.exchange(here, signed, timeouts))
+            except ConnectFailed:
+                # It may have died this very moment. Nothing was sent, so that it is safe to ask its successor.
+                here = await supervisor.base_url_after(here)
+                reply = await stack.enter_async_context(self._inner.exchange(here, signed, timeouts))
+            yield reply

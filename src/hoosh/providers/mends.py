@@ -1,0 +1,116 @@
+"""How a provider's replies differ from its dialect: small named functions that put one JSON payload right, and say
+whether they changed it. A payload is a whole reply or one chunk of a stream."""
+
+import re
+from collections.abc import Iterator
+
+from hoosh.dialects import JSON
+
+_FILE = re.compile(r"(?:/|\.{1,2}/|~/|[A-Za-z]:\\|\\\\)|.*\.gguf$", re.IGNORECASE)
+_SLASH = re.compile(r"[/\\]")
+
+
+def thinking_apart(payload: JSON) -> bool:
+    """Mistral: `content` may be a list of text and thinking; OpenAI's is text, with the thoughts beside it."""
+    changed = False
+    for answer in _answers(payload):
+        content = answer.get("content")
+        if isinstance(content, list):
+            answer["content"] = "".join(_text(part.get("text")) for part in _objects(content))
+            if thoughts := "".join(_text(part.get("thinking")) for part in _objects(content)):
+                answer["reasoning_content"] = thoughts
+            changed = True
+    return changed
+
+
+def calls_in_full(payload: JSON) -> bool:
+    """Mistral: calls come without `type` and, in a stream, without `index`."""
+    changed = False
+    for choice in _objects(payload.get("choices")):
+        for form in ("delta", "message"):
+            for index, call in enumerate(_calls(choice.get(form))):
+                if "type" not in call:
+                    call["type"] = "function"
+                    changed = True
+                if form == "delta" and call.get("index") is None:
+                    call["index"] = index
+                    changed = True
+    return changed
+
+
+def no_empty_calls(payload: JSON) -> bool:
+    """Mistral and LM Studio: an answer without calls has null or an empty list of them, which agents take for calls."""
+    changed = False
+    for answer in _answers(payload):
+        if "tool_calls" in answer and not answer["tool_calls"]:
+            del answer["tool_calls"]
+            changed = True
+    return changed
+
+
+def no_null_arguments(payload: JSON) -> bool:
+    """Groq: a call without arguments has the text "null" for them."""
+    changed = False
+    for answer in _answers(payload):
+        for call in _calls(answer):
+            function = call.get("function")
+            if isinstance(function, dict) and function.get("arguments") == "null":
+                function["arguments"] = "{}"
+                changed = True
+    return changed
+
+
+def usage_on_top(payload: JSON) -> bool:
+    """Groq: without `stream_options` the usage of a stream is in `x_groq` alone."""
+    extra = payload.get("x_groq")
+    if payload.get("usage") or not isinstance(extra, dict) or not extra.get("usage"):
+        return False
+    payload["usage"] = extra["usage"]
+    return True
+
+
+def reasoning_counted(payload: JSON) -> bool:
+    """xAI: `completion_tokens` leaves reasoning out, though `total_tokens` has it; OpenAI's includes it."""
+    usage = payload.get("usage")
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    if not isinstance(usage, dict) or not isinstance(details, dict):
+        return False
+    reasoning, completion = _count(details.get("reasoning_tokens")), _count(usage.get("completion_tokens"))
+    if not reasoning or _count(usage.get("prompt_tokens")) + completion + reasoning != usage.get("total_tokens"):
+        return False
+    usage["completion_tokens"] = completion + reasoning
+    return True
+
+
+def model_without_path(payload: JSON) -> bool:
+    """llama.cpp: `model` may be the file that was loaded; where it lies is nobody's business."""
+    model = payload.get("model")
+    if not isinstance(model, str) or not _SLASH.search(model) or not _FILE.match(model):
+        return False
+    payload["model"] = _SLASH.split(model)[-1]
+    return True
+
+
+def _answers(payload: JSON) -> Iterator[JSON]:
+    for choice in _objects(payload.get("choices")):
+        yield from _objects([choice.get("delta"), choice.get("message")])
+
+
+def _calls(answer: object) -> Iterator[JSON]:
+    return _objects(answer.get("tool_calls") if isinstance(answer, dict) else None)
+
+
+def _objects(given: object) -> Iterator[JSON]:
+    """Those items of a list that are objects; what has another shape is the reader's to refuse."""
+    return (item for item in given if isinstance(item, dict)) if isinstance(given, list) else iter(())
+
+
+def _text(given: object) -> str:
+    """Text as it is, or as a list of text parts."""
+    if isinstance(given, list):
+        return "".join(_text(part.get("text")) for part in _objects(given))
+    return given if isinstance(given, str) else ""
+
+
+def _count(given: object) -> int:
+    return given if isinstance(given, int) else 0

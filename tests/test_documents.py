@@ -1,0 +1,58 @@
+"""What the documents say is there: generated pages, links, make targets, configuration."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from hoosh.app import known_types
+from hoosh.config.load import load
+from hoosh.core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    fence = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [
+        (str(path.relative_to(ROOT)), text) for path in DOCUMENTS for text in fence.findall(path.read_text("utf-8"))
+    ]
+
+
+def test_the_page_of_providers_is_the_registry() -> None:
+    page: str = runpy.run_path(str(ROOT / "docs" / "generate.py"))["pages"]()["providers.md"]
+    assert (ROOT / "docs" / "providers.md").read_text("utf-8") == page, "run `make docs`"
+
+
+def test_links_lead_somewhere() -> None:
+    assert len(DOCUMENTS) > 8
+    dead = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in DOCUMENTS
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text("utf-8"))
+        if "://" not in target and not (path.parent / target).exists()
+    ]
+    assert dead == []
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {name for path in DOCUMENTS for name in re.findall(r"`make ([a-z-]+)", path.read_text("utf-8"))}
+    assert {"run", "test", "lint"} <= named <= targets
+
+
+@pytest.mark.parametrize(("document", "text"), _blocks("toml"))
+def test_configuration_in_a_document_is_right(document: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "hoosh.toml"
+    file.write_text(text, "utf-8")
+    environ = dict.fromkeys(re.findall(r"\$([A-Z_]+)", text), "a-key-of-some-length")
+    try:
+        load(file, environ, known_types())
+    except ConfigError as error:
+        pytest.fail(f"{document}: {error.message}")
+
+
+def test_the_bench_configuration_is_right() -> None:
+    load(ROOT / "bench" / "hoosh.toml", {}, known_types())
