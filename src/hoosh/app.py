@@ -28,6 +28,7 @@ from hoosh.http.models import Models
 from hoosh.http.request import Limits, new_id
 from hoosh.http.sink import Message
 from hoosh.local.embedded import EmbeddedTransport, has_engine
+from hoosh.local.known import known
 from hoosh.local.store import ModelStore, default_root
 from hoosh.local.supervisor import EngineSettings, Supervisor
 from hoosh.ports import Journal, Reply, Transport
@@ -129,6 +130,7 @@ class Gateway:
         embedded = self.config.embedded
         if not embedded.enabled or not has_engine():
             return None
+        model = None if embedded.model_path else known(embedded.model)
         stored = self.store.find(embedded.model)
         path = embedded.model_path or (stored.path if stored else None)
         if path is None:
@@ -141,6 +143,8 @@ class Gateway:
             context_tokens=embedded.context_tokens,
             parallel=embedded.parallel,
             threads=embedded.threads,
+            chat_template=model.chat_template if model else "",
+            temperature=model.temperature if model else None,
         )
         return Supervisor(settings, self.http)
 

@@ -110,7 +110,7 @@ async def _serve(config: "Config", path: Path | None) -> None:
 
 
 def _banner(gateway: "Gateway", url: str, path: Path | None) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"hoosh {__version__} on {url}  (configuration: {path or 'none, defaults'})")
     for backend in gateway.catalog.backends.values():
         count = len(gateway.catalog.standing(backend.name).models or backend.models)

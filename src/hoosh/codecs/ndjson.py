@@ -1,4 +1,7 @@
-"""Newline-delimited JSON (Ollama): one line, one frame. Only LF ends a line; a CR before it is dropped; blank lines are skipped."""
+"""Newline-delimited JSON (Ollama): one line, one frame.
+
+Only LF ends a line; a CR before it is dropped; blank lines are skipped.
+"""
 
 from hoosh.codecs import MAX_FRAME_BYTES, Frame, FrameTooLarge
 

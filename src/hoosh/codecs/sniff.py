@@ -1,5 +1,6 @@
 """Events or one JSON body, told apart by the first byte: servers answer with either, and not always with the content
-type that says which."""
+type that says which.
+"""
 
 from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.sse import BOM, SSEDecoder

@@ -8,6 +8,7 @@ split there (str.splitlines and what is built on it) corrupt data. Each byte is 
 from hoosh.codecs import MAX_FRAME_BYTES, Frame, FrameTooLarge
 
 BOM = b"\xef\xbb\xbf"
+_SPACE = 0x20
 
 
 class SSEDecoder:
@@ -42,7 +43,7 @@ class SSEDecoder:
         return frames
 
     def eof(self) -> list[Frame]:
-        """A frame without its blank line is incomplete and is dropped, as the standard says; a final lone CR ends a line."""
+        """A lone CR at the end ends its line. A frame without its blank line is dropped, as the standard says."""
         frames: list[Frame] = []
         while (line := self._next_line(final=True)) is not None:
             self._take(line, frames)
@@ -53,13 +54,17 @@ class SSEDecoder:
         The common case, without a copy: whole events of one `data:` line each, ended by LF LF.
         None means: take the long way.
         """
-        if not data.endswith(b"\n\n") or b"\r" in data or len(data) > self._max:
+        if data[-2:] != b"\n\n" or len(data) > self._max or b"\r" in data:
             return None
         frames = []
-        for block in data[:-2].split(b"\n\n"):
-            if block[:5] != b"data:" or b"\n" in block:
+        start, size = 0, len(data)
+        while start < size:
+            end = data.find(b"\n", start)
+            if data[start : start + 5] != b"data:" or data[end : end + 2] != b"\n\n":
                 return None
-            frames.append(Frame(block[6:] if block[5:6] == b" " else block[5:], block + b"\n\n"))
+            first = start + 6 if data[start + 5] == _SPACE else start + 5
+            frames.append(Frame(data[first:end], data[start : end + 2]))
+            start = end + 2
         self._started = True
         return frames
 

@@ -20,6 +20,7 @@ from hoosh.local.cpu_quota import usable_cpus
 # llama.cpp would keep prompts of the past in up to 8 GiB of memory.
 PROMPT_CACHE_MIB = 256
 WARNINGS = 2
+DEFAULT_OUTPUT_TOKENS = 1024
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int
     parallel: int
     threads: int
+    chat_template: str = ""
+    temperature: float | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -78,6 +81,12 @@ def _serve(launch: Launch) -> tuple[str, object]:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = launch.threads or usable_cpus()
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.verbosity = WARNINGS
+    # A small model that repeats itself would otherwise fill its context for a client that set no bound.
+    params.n_predict = min(DEFAULT_OUTPUT_TOKENS, launch.context_tokens)
+    if launch.chat_template:
+        params.chat_template = launch.chat_template
+    if launch.temperature is not None:
+        params.sampling.temp = launch.temperature
     server = xllamacpp.Server(params)
     return f"{server.listening_address}/v1", server
 

@@ -48,6 +48,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int = 4096
     parallel: int = 2
     threads: int = 0
+    chat_template: str = ""
+    temperature: float | None = None
     start_s: float = 300.0
     crash_limit: int = 5
     crash_window_s: float = 60.0
@@ -170,6 +172,8 @@ class Supervisor:
             context_tokens=settings.context_tokens,
             parallel=settings.parallel,
             threads=settings.threads,
+            chat_template=settings.chat_template,
+            temperature=settings.temperature,
         )
         child = self._child = await Child.spawn(settings.command)
         try:

@@ -1,5 +1,6 @@
 """How a provider's replies differ from its dialect: small named functions that put one JSON payload right, and say
-whether they changed it. A payload is a whole reply or one chunk of a stream."""
+whether they changed it. A payload is a whole reply or one chunk of a stream.
+"""
 
 import re
 from collections.abc import Iterator

@@ -1,14 +1,15 @@
 """
 Events to OpenAI replies, streamed and whole. Raw frames of the same dialect go out as they came; only a
-`usage` object gains two fields of the gateway's own (`provider`, `cost_micro_usd`).
+`usage` object gains fields of the gateway's own (`provider`, `cost_micro_usd`).
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
+from hoosh.codecs.sse import SSEDecoder
 from hoosh.core.chat import ChatRequest
-from hoosh.core.events import Event, Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.events import Event, Finish, Meaning, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
 from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai_chat.render import detail
@@ -16,6 +17,71 @@ from hoosh.dialects.openai_chat.render import detail
 DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_json = msgspec.json.Decoder()
+_NULL = msgspec.Raw(b"null")
+
+
+class StreamEncoder:
+    """
+    OpenAI tells the usage once, in a last chunk without choices, and only if asked to. Providers tell it earlier,
+    beside the last words, or in every chunk: a client that asked gets it where OpenAI puts it, in the provider's
+    own words.
+    """
+
+    content_type = b"text/event-stream; charset=utf-8"
+
+    def __init__(self, asked: ChatRequest, served: Served) -> None:
+        self._asked = asked
+        self._served = served
+        self._model = served.model
+        self._begun: set[int] = set()
+        self._usage: JSON = {}  # the provider's chunk that told it, without its choices
+
+    def feed(self, events: Sequence[Event]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if type(event) is Raw:
+                inner = event.events
+                out.append(self._metered(event.data) if inner and type(inner[-1]) is Metered else event.data)
+            else:
+                out.append(self._event(event))
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def finish(self, usage: Usage) -> bytes:
+        if not self._asked.include_usage:
+            return DONE
+        return _frame(self._usage or {**self._chunk([]), "usage": usage_object(usage, self._served)}) + DONE
+
+    def _metered(self, data: bytes) -> bytes:
+        (frame,) = SSEDecoder().feed(data)
+        chunk: JSON = dict(_fields.decode(frame.data))
+        told = _annotated(chunk["usage"], self._served)
+        if not self._asked.include_usage:
+            return _frame({**chunk, "usage": told})
+        self._usage = {**chunk, "choices": [], "usage": told}
+        return _frame({**chunk, "usage": _NULL}) if _json.decode(chunk.get("choices", _NULL)) else b""
+
+    def _event(self, event: Event) -> bytes:
+        if isinstance(event, Opened):
+            self._model = event.model or self._model
+            return b""
+        if isinstance(event, Metered | Raw):
+            return b""
+        delta = {} if isinstance(event, Finish) else _delta(event)
+        if event.index not in self._begun:
+            self._begun.add(event.index)
+            delta = {"role": "assistant", **(delta or {"content": ""})}
+        reason = event.reason if isinstance(event, Finish) else None
+        return _frame(self._chunk([{"index": event.index, "delta": delta, "finish_reason": reason}]))
+
+    def _chunk(self, choices: list[JSON]) -> JSON:
+        return {
+            "id": self._served.id,
+            "object": "chat.completion.chunk",
+            "created": self._served.created_s,
+            "model": self._model,
+            "choices": choices,
+        }
 
 
 def usage_object(usage: Usage, served: Served) -> JSON:
@@ -26,88 +92,22 @@ def usage_object(usage: Usage, served: Served) -> JSON:
         "total_tokens": usage.total,
         "prompt_tokens_details": {"cached_tokens": usage.cached},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-        "provider": served.provider,
     }
-    if served.cost_micros is not None:
-        fields["cost_micro_usd"] = served.cost_micros
     if usage.source == "estimated":
         fields["estimated"] = True
-    return fields
+    return fields | _ours(served)
 
 
-def annotate(payload: bytes, served: Served) -> bytes:
-    """The same JSON object with the gateway's fields in its `usage`; all other values keep their bytes."""
-    try:
-        fields = _fields.decode(payload)
-        usage = _fields.decode(fields["usage"])
-    except (msgspec.DecodeError, KeyError):
-        return payload
-    usage["provider"] = msgspec.Raw(_encode(served.provider))
+def _annotated(usage: msgspec.Raw, served: Served) -> JSON:
+    """The provider's usage object, whose values keep their bytes."""
+    return {**_fields.decode(usage), **_ours(served)}
+
+
+def _ours(served: Served) -> JSON:
+    fields: JSON = {"provider": served.provider}
     if served.cost_micros is not None:
-        usage["cost_micro_usd"] = msgspec.Raw(_encode(served.cost_micros))
-    fields["usage"] = msgspec.Raw(_encode(usage))
-    return _encode(fields)
-
-
-def _is_metered(events: Sequence[object]) -> bool:
-    return any(type(event) is Metered for event in events)
-
-
-class StreamEncoder:
-    content_type = b"text/event-stream; charset=utf-8"
-
-    def __init__(self, asked: ChatRequest, served: Served) -> None:
-        self._asked = asked
-        self._served = served
-        self._model = served.model
-        self._begun: set[int] = set()
-        self._told_usage = False
-
-    def feed(self, events: Sequence[Event]) -> bytes:
-        out: list[bytes] = []
-        for event in events:
-            if type(event) is Raw:
-                out.append(self._raw(event) if _is_metered(event.events) else event.data)
-            else:
-                out.append(self._event(event))
-        return out[0] if len(out) == 1 else b"".join(out)
-
-    def finish(self, usage: Usage) -> bytes:
-        if not self._asked.include_usage or self._told_usage:
-            return DONE
-        chunk = self._chunk([])
-        chunk["usage"] = usage_object(usage, self._served)
-        return _frame(chunk) + DONE
-
-    def _raw(self, event: Raw) -> bytes:
-        self._told_usage = True
-        data = event.data
-        if data[:6] != b"data: " or data.count(b"\n") != 2:  # comments or CRLF: leave the frame as it is
-            return data
-        return b"data: %b\n\n" % annotate(data[6:-2], self._served)
-
-    def _event(self, event: Event) -> bytes:
-        if isinstance(event, Opened):
-            self._model = event.model or self._model
-            return b""
-        if isinstance(event, Metered | Raw):
-            return b""
-        if isinstance(event, Finish):
-            return _frame(self._chunk([{"index": event.index, "delta": {}, "finish_reason": event.reason}]))
-        delta = _delta(event)
-        if event.index not in self._begun:
-            self._begun.add(event.index)
-            delta = {"role": "assistant", **delta}
-        return _frame(self._chunk([{"index": event.index, "delta": delta, "finish_reason": None}]))
-
-    def _chunk(self, choices: list[JSON]) -> JSON:
-        return {
-            "id": self._served.id,
-            "object": "chat.completion.chunk",
-            "created": self._served.created_s,
-            "model": self._model,
-            "choices": choices,
-        }
+        fields["cost_micro_usd"] = served.cost_micros
+    return fields
 
 
 def _frame(chunk: JSON) -> bytes:
@@ -143,7 +143,7 @@ class _Answer:
         self.reasoning: list[str] = []
         self.details: list[JSON] = []
         self.calls: dict[int, JSON] = {}
-        self.finish: str | None = None
+        self.finish = "stop"
 
     def take(self, event: Text | Refusal | Reasoning | ToolDelta | Finish) -> None:
         if isinstance(event, Text):
@@ -195,16 +195,14 @@ class WholeEncoder:
     def feed(self, events: Sequence[Event]) -> bytes:
         for event in events:
             if isinstance(event, Raw):
-                self._raw += event.data
-            elif isinstance(event, Opened):
-                self._model = event.model or self._model
-            elif not isinstance(event, Metered):
-                self._answers.setdefault(event.index, _Answer()).take(event)
+                self._raw = event.data  # a whole reply is one frame
+            else:
+                self._take(event)
         return b""
 
     def finish(self, usage: Usage) -> bytes:
         if self._raw:
-            return annotate(self._raw, self._served)
+            return self._passed_on(usage)
         return _encode(
             {
                 "id": self._served.id,
@@ -218,3 +216,15 @@ class WholeEncoder:
                 "usage": usage_object(usage, self._served),
             }
         )
+
+    def _take(self, event: Meaning) -> None:
+        if isinstance(event, Opened):
+            self._model = event.model or self._model
+        elif not isinstance(event, Metered):
+            self._answers.setdefault(event.index, _Answer()).take(event)
+
+    def _passed_on(self, usage: Usage) -> bytes:
+        reply: JSON = dict(_fields.decode(self._raw))
+        given = reply.get("usage", _NULL)
+        told = usage_object(usage, self._served) if usage.source == "estimated" else _annotated(given, self._served)
+        return _encode({**reply, "usage": told})

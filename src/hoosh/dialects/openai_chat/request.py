@@ -363,7 +363,8 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
     Raises BadRequest.
     """
     own = any(name in OWN_KEYS for name, _ in asked.extra)
-    if model == asked.model and not (own or ways.quirks or _other_options(asked, ways)):
+    usage_settled = not asked.stream or (asked.include_usage and ways.stream_usage)
+    if model == asked.model and usage_settled and not own and not ways.quirks:
         return WireRequest(path=PATH, body=body, headers=(JSON_TYPE,))
     fields: JSON = dict(_fields.decode(body))
     fields["model"] = model
@@ -375,17 +376,13 @@ def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     return _request(asked, canonical.body(asked, model), ways)
 
 
-def _other_options(asked: ChatRequest, ways: Ways) -> bool:
-    return asked.include_usage is not ways.stream_usage if asked.stream else False
-
-
 def _request(asked: ChatRequest, fields: JSON, ways: Ways) -> WireRequest:
     for name in OWN_KEYS:
         fields.pop(name, None)
     try:
         if not ways.stream_usage:
             fields.pop("stream_options", None)
-        elif _other_options(asked, ways):
+        elif asked.stream and not asked.include_usage:
             fields["stream_options"] = {**_options(fields.get("stream_options")), "include_usage": True}
         for quirk in ways.quirks:
             quirk(fields)
