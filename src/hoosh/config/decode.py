@@ -30,7 +30,8 @@ class Sources(msgspec.Struct, frozen=True):
 
 def decode(written: dict[str, Any], sources: Sources, variables: Collection[Place]) -> tuple[Config, list[Problem]]:
     """`variables` are the places whose value is an environment variable's text: "9000" is an integer there, and
-    relative files are looked for where the process runs."""
+    relative files are looked for where the process runs.
+    """
     walk = _Walk(sources, variables)
     config: Config = walk.table(Config, written, ())
     return config, walk.problems

@@ -156,7 +156,8 @@ def _custom(kind: type) -> dict[str, Any]:
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
     """`node` with its references replaced by what they name, and without what only says that nothing is said:
-    nulls, which TOML has not, blank defaults and the structs' names."""
+    nulls, which TOML has not, blank defaults and the structs' names.
+    """
     if isinstance(node, list):
         return [_inlined(element, definitions) for element in node]
     if not isinstance(node, dict):

@@ -155,7 +155,7 @@ class ChatReader:
         return raw, events
 
     def end(self) -> Sequence[Meaning]:
-        """[DONE] alone proves nothing: ifran ends a reply so that failed. Nor does one end of several."""
+        """[DONE] alone proves nothing: ifran ends a reply that failed with it. Nor does one of several answers' end."""
         if not self._finished or not (self._done or len(self._finished) >= self._asked.n):
             raise Truncated("the provider's reply ended early")
         return ()
@@ -185,18 +185,19 @@ class ChatReader:
         stream = self._asked.stream
         # Perplexity sends both: in a stream `message` is all so far, in a whole reply `delta` is empty.
         delta = (choice.delta or choice.message) if stream else (choice.message or choice.delta)
-        whole = delta is choice.message
         if delta is not None:
             self._delta(delta, index, events)
+        whole = delta is not None and delta is choice.message
         reason = choice.finish_reason
-        if reason is None and whole and delta is not None:  # its closing brace proves it complete
-            reason = "tool_calls" if index in self._calls else "stop"
+        if whole:  # its closing brace proves it complete
+            self._done = True
+            reason = reason or ("tool_calls" if index in self._calls else "stop")
         if reason and index not in self._finished:  # OpenRouter says it again beside the usage
             self._finished.add(index)
             if index in self._calls:
                 events += self._calls[index].rest(index)
             events.append(Finish(FINISH.get(reason, "stop"), index))
-        return not (stream and whole and delta is not None)
+        return not (stream and whole)
 
     def _delta(self, delta: _Delta, index: int, events: list[Meaning]) -> None:
         if delta.reasoning_details:
