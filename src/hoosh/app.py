@@ -169,7 +169,7 @@ class Gateway:
     def _routes(self) -> Sequence[Route]:
         server, health = self.config.server, self.health
         models = Models(self.catalog, self.clock)
-        limits = Limits(body_limit_bytes=server.body_limit_bytes, body_timeout_s=server.body_timeout_s)
+        limits = Limits(body_limit_bytes=server.body_limit_bytes)
         chat = Inference(self.engine, OPENAI_CHAT, self.keys, limits, self.clock)
         return (
             Route(method="GET", path="/", endpoint=health.root, guarded=False),

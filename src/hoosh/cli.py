@@ -81,6 +81,7 @@ def serve(
 
 async def _serve(config: "Config", path: Path | None) -> None:
     from hoosh.app import Gateway  # noqa: PLC0415
+    from hoosh.http.door import DoorSettings  # noqa: PLC0415
     from hoosh.http.server import ServerSettings, listen, serve  # noqa: PLC0415
     from hoosh.telemetry.log import LineJournal, as_json, as_text, set_up  # noqa: PLC0415
 
@@ -98,8 +99,11 @@ async def _serve(config: "Config", path: Path | None) -> None:
         gc.set_threshold(20_000, 20, 20)
         _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path)
         settings = ServerSettings(
-            header_limit_bytes=server.header_limit_bytes,
-            header_timeout_s=server.header_timeout_s,
+            door=DoorSettings(
+                head_limit_bytes=server.header_limit_bytes,
+                head_timeout_s=server.header_timeout_s,
+                body_timeout_s=server.body_timeout_s,
+            ),
             drain_s=server.drain_s,
         )
         await serve(gateway.app, listening, settings, gateway.health.drain)

@@ -53,8 +53,16 @@ class Peer:
     def unsent_bytes(self) -> int:
         return self.writer.transport.get_write_buffer_size()
 
+    async def send(self, data: bytes) -> None:
+        """Waits while the client does not read."""
+        if self.writer.is_closing():
+            raise ConnectionResetError
+        self.writer.write(data)
+        await self.writer.drain()
+
 
 Action: TypeAlias = Callable[[Peer], Awaitable[None]]
+Script: TypeAlias = Sequence[Action]
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,7 @@ class SendPieces:
 
     async def __call__(self, peer: Peer) -> None:
         for piece in self.pieces:
-            peer.writer.write(piece)
-            await peer.writer.drain()
+            await peer.send(piece)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
@@ -102,8 +109,7 @@ class SendForever:
 
     async def __call__(self, peer: Peer) -> None:
         while True:
-            peer.writer.write(self.data)
-            await peer.writer.drain()
+            await peer.send(self.data)
 
 
 @dataclass(frozen=True)
@@ -146,40 +152,51 @@ class Rst:
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files. `server` is for the names api.test and localhost and for 127.0.0.1; `stranger` is another CA."""
+    """PEM files in `folder`. `server` is for the names api.test and localhost and for 127.0.0.1, `other` for
+    other.test alone; `stranger` is a CA that signed neither.
+    """
 
-    ca: Path
-    stranger: Path
-    server: Path
+    folder: Path
 
-    def for_server(self) -> ssl.SSLContext:
+    @property
+    def ca(self) -> str:
+        return str(self.folder / "ca.pem")
+
+    @property
+    def stranger(self) -> str:
+        return str(self.folder / "stranger.pem")
+
+    def for_server(self, name: str = "server") -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.server)
+        context.load_cert_chain(self.folder / f"{name}.pem")
         context.set_alpn_protocols(["http/1.1"])
         return context
 
 
 def make_certificates(folder: Path) -> Certificates:
     """By the `openssl` program."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
+    def openssl(words: str) -> None:
+        command = ["openssl", *words.split()]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
 
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
     for name in ("ca", "stranger"):
-        openssl("req", "-x509", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-    openssl("req", *key, "-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr")
-    (folder / "names.txt").write_text("subjectAltName=DNS:api.test,DNS:localhost,IP:127.0.0.1\n")
-    openssl(
-        *["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"],
-        *["-extfile", "names.txt", "-out", "server.crt"],
-    )
-    (folder / "server.pem").write_bytes((folder / "server.crt").read_bytes() + (folder / "server.key").read_bytes())
-    return Certificates(folder / "ca.pem", folder / "stranger.pem", folder / "server.pem")
+        openssl(f"req -x509 {key} -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem")
+    for name, names in (("server", "DNS:api.test,DNS:localhost,IP:127.0.0.1"), ("other", "DNS:other.test")):
+        (folder / f"{name}.txt").write_text(f"subjectAltName={names}\n")
+        openssl(f"req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr")
+        openssl(
+            f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile {name}.txt -out {name}.crt"
+        )
+        (folder / f"{name}.pem").write_bytes(
+            (folder / f"{name}.crt").read_bytes() + (folder / f"{name}.key").read_bytes()
+        )
+    return Certificates(folder)
 
 
 class FakeUpstream:
-    def __init__(self, *scripts: Sequence[Action], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
         self._scripts = scripts
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
@@ -223,7 +240,7 @@ class FakeUpstream:
         self.peers.append(peer)
         self._tasks.add(asyncio.ensure_future(self._play(peer, script)))
 
-    async def _play(self, peer: Peer, script: Sequence[Action]) -> None:
+    async def _play(self, peer: Peer, script: Script) -> None:
         try:
             for action in script:
                 await action(peer)
@@ -231,7 +248,8 @@ class FakeUpstream:
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
-        peer.gone.set()
+        finally:
+            peer.gone.set()
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

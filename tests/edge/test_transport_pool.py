@@ -266,8 +266,7 @@ class Flood:
     async def __call__(self, peer: Peer) -> None:
         block = bytes(range(256)) * 256
         while self.sent_bytes < self.total_bytes:
-            peer.writer.write(block)
-            await peer.writer.drain()
+            await peer.send(block)
             self.sent_bytes += len(block)
 
 

@@ -62,7 +62,7 @@ def relay(port: int) -> Action:
 
 def behind(proxy: FakeUpstream, certificates: Certificates, user: str = "") -> HTTPTransport:
     proxies = proxies_from({"ALL_PROXY": proxy.url.replace("://", f"://{user}@") if user else proxy.url})
-    return HTTPTransport(TransportSettings(proxies=proxies, ca_file=str(certificates.ca)))
+    return HTTPTransport(TransportSettings(proxies=proxies, ca_file=certificates.ca))
 
 
 async def drain(transport: HTTPTransport, url: str) -> tuple[int, bytes]:
@@ -77,7 +77,7 @@ async def drain(transport: HTTPTransport, url: str) -> tuple[int, bytes]:
 def test_https_goes_through_a_tunnel(loop: Loop, secure_proxy: bool, certificates: Certificates) -> None:
     async def main() -> None:
         async with FakeUpstream([Expect(), Send(OK)] * 2, tls=certificates.for_server()) as upstream:
-            script = [Expect(), SendPieces([ESTABLISHED[:20], ESTABLISHED[20:]]), relay(upstream.port)]
+            script: list[Action] = [Expect(), SendPieces([ESTABLISHED[:20], ESTABLISHED[20:]]), relay(upstream.port)]
             async with FakeUpstream(script, tls=certificates.for_server() if secure_proxy else None) as proxy:
                 transport = behind(proxy, certificates, "me:p%40ss")
                 for _ in range(2):
@@ -154,13 +154,14 @@ def test_a_proxy_that_gives_no_tunnel(loop: Loop, answer: list[Action], says: st
 
 def test_the_far_end_of_a_tunnel_is_verified(loop: Loop, certificates: Certificates) -> None:
     async def main() -> None:
-        async with FakeUpstream([Expect(), Send(OK)], tls=certificates.for_server()) as upstream:
-            async with FakeUpstream([Expect(), Send(ESTABLISHED), relay(upstream.port)]) as proxy:
-                transport = behind(proxy, certificates)
-                with pytest.raises(ConnectFailed, match=r"^other\.test \(by its proxy\): its certificate is refused"):
-                    await drain(transport, "https://other.test")
-                assert not upstream.requests
-                await eventually(lambda: transport.open_connections == 0)
+        upstream = FakeUpstream([Expect(), Send(OK)], tls=certificates.for_server())
+        proxy = FakeUpstream([Expect(), Send(ESTABLISHED), lambda peer: relay(upstream.port)(peer)])
+        async with upstream, proxy:
+            transport = behind(proxy, certificates)
+            with pytest.raises(ConnectFailed, match=r"^other\.test \(by its proxy\): its certificate is refused"):
+                await drain(transport, "https://other.test")
+            assert not upstream.requests
+            await eventually(lambda: transport.open_connections == 0)
 
     run_on(loop, main())
 

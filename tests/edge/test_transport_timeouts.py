@@ -87,7 +87,7 @@ def test_pieces_that_keep_coming_are_not_idle(loop: Loop) -> None:
     async def main() -> None:
         transport = HTTPTransport(TransportSettings())
         told = asyncio.Event()
-        script = [Expect(), Send(HEAD + b"2\r\nhi\r\n"), Stall(told), Send(b"2\r\nhi\r\n0\r\n\r\n")]
+        script: list[Action] = [Expect(), Send(HEAD + b"2\r\nhi\r\n"), Stall(told), Send(b"2\r\nhi\r\n0\r\n\r\n")]
         async with FakeUpstream(script) as upstream:
             async with transport.exchange(upstream.url, POST, patient(idle_s=idle_s)) as reply:
                 connection = reply._connection
@@ -179,7 +179,7 @@ PLACES: dict[str, tuple[list[Action], str, bool]] = {
 def through(port: int, place: str, certificates: Certificates) -> tuple[HTTPTransport, str]:
     _, url, tunnelled = PLACES[place]
     proxies = proxies_from({"https_proxy": f"http://127.0.0.1:{port}"}) if tunnelled else Proxies()
-    return HTTPTransport(TransportSettings(proxies=proxies, ca_file=str(certificates.ca))), url.format(port=port)
+    return HTTPTransport(TransportSettings(proxies=proxies, ca_file=certificates.ca)), url.format(port=port)
 
 
 @pytest.mark.parametrize("place", ["tls", "connect", "tls in the tunnel"])
@@ -231,7 +231,7 @@ def test_cancelled_after_any_number_of_turns(loop: Loop, secure: bool, certifica
     """Turn by turn through connecting, sending and reading, until a run ends by itself."""
 
     async def at(turns: int) -> bool:
-        transport = HTTPTransport(TransportSettings(ca_file=str(certificates.ca)))
+        transport = HTTPTransport(TransportSettings(ca_file=certificates.ca))
         tls = certificates.for_server() if secure else None
         pieces = SendPieces([HEAD, b"2\r\nhi\r\n", b"0\r\n\r\n"])
         async with FakeUpstream([Expect(), pieces] * 2, tls=tls) as upstream:

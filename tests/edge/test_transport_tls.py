@@ -10,6 +10,7 @@ import pytest
 from edge.fake_upstream import (
     LOOPS,
     PATIENCE_S,
+    Action,
     Certificates,
     Close,
     Expect,
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.parametrize("loop", LOOPS)
 PATIENT = Timeouts(connect_s=PATIENCE_S, first_byte_s=PATIENCE_S, idle_s=PATIENCE_S, total_s=2 * PATIENCE_S)
 POST = WireRequest("/chat", b"{}" * 50_000)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+ANSWER: list[Action] = [Expect(), Send(OK)]
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +51,14 @@ async def drain(transport: HTTPTransport, url: str) -> bytes:
 
 def test_a_trusted_provider_is_spoken_to_and_kept(loop: Loop, certificates: Certificates) -> None:
     async def main() -> None:
-        transport = HTTPTransport(TransportSettings(ca_file=str(certificates.ca)))
+        transport = HTTPTransport(TransportSettings(ca_file=certificates.ca))
         agreed = []
 
         async def look(peer: Peer) -> None:
             tls: ssl.SSLObject = peer.writer.get_extra_info("ssl_object")
             agreed.append(tls.selected_alpn_protocol())
 
-        async with FakeUpstream([look, *[Expect(), Send(OK)] * 2], tls=certificates.for_server()) as upstream:
+        async with FakeUpstream([look, *ANSWER, *ANSWER], tls=certificates.for_server()) as upstream:
             assert await drain(transport, upstream.url) == b"ok"
             assert await drain(transport, f"https://127.0.0.1:{upstream.port}/v1") == b"ok"
             assert [request.body for request in upstream.requests] == [POST.body] * 2
@@ -73,7 +75,7 @@ def test_the_name_is_told_to_the_provider(loop: Loop, certificates: Certificates
         names: list[str | None] = []
         tls = certificates.for_server()
         tls.sni_callback = lambda _socket, name, _context: names.append(name)
-        transport = HTTPTransport(TransportSettings(ca_file=str(certificates.ca)))
+        transport = HTTPTransport(TransportSettings(ca_file=certificates.ca))
         async with FakeUpstream([Expect(), Send(OK)], tls=tls) as upstream:
             assert await drain(transport, f"https://localhost:{upstream.port}") == b"ok"
             assert names == ["localhost"]
@@ -84,7 +86,7 @@ def test_the_name_is_told_to_the_provider(loop: Loop, certificates: Certificates
 
 def test_an_unknown_ca_is_refused(loop: Loop, certificates: Certificates) -> None:
     async def main() -> None:
-        for ca_file in ("", str(certificates.stranger)):
+        for ca_file in ("", certificates.stranger):
             transport = HTTPTransport(TransportSettings(ca_file=ca_file))
             async with FakeUpstream([Expect(), Send(OK)], tls=certificates.for_server()) as upstream:
                 with pytest.raises(
@@ -99,10 +101,10 @@ def test_an_unknown_ca_is_refused(loop: Loop, certificates: Certificates) -> Non
 
 def test_a_certificate_of_another_host_is_refused(loop: Loop, certificates: Certificates) -> None:
     async def main() -> None:
-        transport = HTTPTransport(TransportSettings(ca_file=str(certificates.ca)))
-        async with FakeUpstream([Expect(), Send(OK)], tls=certificates.for_server()) as upstream:
-            with pytest.raises(ConnectFailed, match="its certificate is refused: .*mismatch"):
-                await drain(transport, f"https://127.0.0.2:{upstream.port}")
+        transport = HTTPTransport(TransportSettings(ca_file=certificates.ca))
+        async with FakeUpstream([Expect(), Send(OK)], tls=certificates.for_server("other")) as upstream:
+            with pytest.raises(ConnectFailed, match=r"its certificate is refused: .*mismatch"):
+                await drain(transport, upstream.url)
             assert not upstream.requests
             await eventually(lambda: transport.open_connections == 0)
 
@@ -150,9 +152,9 @@ def test_a_ca_file_that_is_none(loop: Loop, tmp_path: Path) -> None:
 
 def test_pieces_and_leaving_over_tls(loop: Loop, certificates: Certificates) -> None:
     async def main() -> None:
-        transport = HTTPTransport(TransportSettings(ca_file=str(certificates.ca)))
+        transport = HTTPTransport(TransportSettings(ca_file=certificates.ca))
         head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-        script = [Expect(), SendPieces([head[:9], head[9:], b"2\r\nhi\r\n"])]
+        script: list[Action] = [Expect(), SendPieces([head[:9], head[9:], b"2\r\nhi\r\n"])]
         async with FakeUpstream(script, tls=certificates.for_server()) as upstream:
             async with transport.exchange(upstream.url, POST, PATIENT) as reply:
                 assert await reply.read() == b"hi"
@@ -164,11 +166,9 @@ def test_pieces_and_leaving_over_tls(loop: Loop, certificates: Certificates) -> 
 
 def test_a_close_is_seen_and_ends_a_body_without_length(loop: Loop, certificates: Certificates) -> None:
     async def main() -> None:
-        transport = HTTPTransport(TransportSettings(ca_file=str(certificates.ca)))
-        until_eof = [Expect(), Send(b"HTTP/1.1 200 OK\r\n\r\nto the end"), Close()]
-        then_close = [Expect(), Send(OK), Close()]
-        stale = [Expect(), Send(OK), Expect(), Close()]
-        scripts = (until_eof, then_close, stale, [Expect(), Send(OK)])
+        transport = HTTPTransport(TransportSettings(ca_file=certificates.ca))
+        until_eof: list[Action] = [Expect(), Send(b"HTTP/1.1 200 OK\r\n\r\nto the end"), Close()]
+        scripts: list[list[Action]] = [until_eof, [*ANSWER, Close()], [*ANSWER, Expect(), Close()], ANSWER]
         async with FakeUpstream(*scripts, tls=certificates.for_server()) as upstream:
             assert await drain(transport, upstream.url) == b"to the end"
             assert await drain(transport, upstream.url) == b"ok"
@@ -186,11 +186,10 @@ def test_a_reader_that_does_not_read_stops_a_provider_over_tls(loop: Loop, certi
 
     async def flood(peer: Peer) -> None:
         for _ in range(size >> 16):
-            peer.writer.write(bytes(1 << 16))
-            await peer.writer.drain()
+            await peer.send(bytes(1 << 16))
 
     async def main() -> None:
-        transport = HTTPTransport(TransportSettings(ca_file=str(certificates.ca)))
+        transport = HTTPTransport(TransportSettings(ca_file=certificates.ca))
         head = Send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
         async with FakeUpstream([Expect(), head, flood], tls=certificates.for_server()) as upstream:
             async with transport.exchange(upstream.url, POST, PATIENT) as reply:

@@ -16,6 +16,7 @@ from hoosh.ports import Clock, Transport
 MAX_LIST_BYTES = 16 << 20
 # A provider is called down after this many failures in a row.
 DOWN_AFTER = 3
+MAX_PLANS = 1024
 
 
 class Standing:
@@ -54,6 +55,7 @@ class Catalog:
         self._standings: dict[str, Standing] = {}
         self.backends: dict[str, Backend] = {}
         self._offers: tuple[Offer, ...] = ()
+        self._plans: dict[tuple[str, str, bool], Plan] = {}  # for as long as the offers stand
         for backend in backends:
             self.backends[backend.name] = backend
             self._standings[backend.name] = Standing()
@@ -64,10 +66,17 @@ class Catalog:
 
     def route(self, model: str, wishes: Wishes) -> Plan:
         """Raises UnknownModel, NoProvider."""
-        rules = self._rules
-        wanted = Wanted(model=model, wishes=wishes)
-        targets = choose(wanted, self._offers, rules.aliases, rules.default_model)
-        return msgspec.structs.replace(rules.plan, targets=targets)
+        asked = (model, wishes.provider, wishes.local_only)
+        plan = self._plans.get(asked)
+        if plan is None:
+            rules = self._rules
+            wanted = Wanted(model=model, wishes=wishes)
+            targets = choose(wanted, self._offers, rules.aliases, rules.default_model)
+            plan = msgspec.structs.replace(rules.plan, targets=targets)
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            self._plans[asked] = plan
+        return plan
 
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -117,6 +126,7 @@ class Catalog:
     def _publish(self) -> None:
         order = sorted(self.backends.values(), key=lambda backend: backend.priority)
         self._offers = tuple(self._offer(backend) for backend in order)
+        self._plans.clear()
 
     def _offer(self, backend: Backend) -> Offer:
         standing = self._standings[backend.name]

@@ -12,16 +12,13 @@ import msgspec
 import uvicorn
 
 from hoosh.core.errors import ConfigError
-from hoosh.http.door import door
+from hoosh.http.door import DoorSettings
 
 BACKLOG = 2048
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    bind: str = "127.0.0.1"
-    port: int = 8088
-    header_limit_bytes: int = 32 << 10
-    header_timeout_s: float = 10.0
+    door: DoorSettings = DoorSettings()
     drain_s: float = 30.0
     keep_alive_s: int = 75
 
@@ -60,7 +57,7 @@ async def serve(app: Any, listening: socket.socket, settings: ServerSettings, st
     """
     config = uvicorn.Config(
         app,
-        http=door(settings.header_limit_bytes, settings.header_timeout_s),
+        http=settings.door.protocol(),  # type: ignore[arg-type]  # any callable that makes one will do
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -29,13 +29,21 @@ def guess(request: ChatRequest, seen_chars: int) -> Usage:
 
 
 def _overhead_tokens(request: ChatRequest) -> int:
-    images = sum(isinstance(part, ImagePart) for message in request.messages for part in message.parts)
-    return TOKENS_PER_MESSAGE * len(request.messages) + TOKENS_PER_IMAGE * images
+    tokens = TOKENS_PER_MESSAGE * len(request.messages)
+    for message in request.messages:
+        for part in message.parts:
+            if type(part) is ImagePart:
+                tokens += TOKENS_PER_IMAGE
+    return tokens
 
 
 def _input_bytes(request: ChatRequest) -> int:
-    size = sum(_bytes(part) for message in request.messages for part in message.parts)
-    size += sum(len(tool.name) + len(tool.description.encode()) + len(tool.schema) for tool in request.tools)
+    size = 0
+    for message in request.messages:
+        for part in message.parts:
+            size += _bytes(part)
+    for tool in request.tools:
+        size += len(tool.name) + len(tool.description.encode()) + len(tool.schema)
     return size + (len(request.response_format.schema) if request.response_format else 0)
 
 

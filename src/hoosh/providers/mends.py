@@ -3,7 +3,6 @@ whether they changed it. A payload is a whole reply or one chunk of a stream.
 """
 
 import re
-from collections.abc import Iterator
 
 from hoosh.dialects import JSON
 
@@ -92,18 +91,18 @@ def model_without_path(payload: JSON) -> bool:
     return True
 
 
-def _answers(payload: JSON) -> Iterator[JSON]:
-    for choice in _objects(payload.get("choices")):
-        yield from _objects([choice.get("delta"), choice.get("message")])
+def _answers(payload: JSON) -> list[JSON]:
+    choices = _objects(payload.get("choices"))
+    return _objects([choice.get(form) for choice in choices for form in ("delta", "message")])
 
 
-def _calls(answer: object) -> Iterator[JSON]:
-    return _objects(answer.get("tool_calls") if isinstance(answer, dict) else None)
+def _calls(answer: object) -> list[JSON]:
+    return _objects(answer.get("tool_calls")) if isinstance(answer, dict) else []
 
 
-def _objects(given: object) -> Iterator[JSON]:
+def _objects(given: object) -> list[JSON]:
     """Those items of a list that are objects; what has another shape is the reader's to refuse."""
-    return (item for item in given if isinstance(item, dict)) if isinstance(given, list) else iter(())
+    return [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
 
 
 def _text(given: object) -> str:

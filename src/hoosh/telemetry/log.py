@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 def fields(receipt: Receipt) -> dict[str, object]:
     target, wishes = receipt.target, receipt.wishes
     line: dict[str, object] = {
-        "time_s": round(time.time(), 3),
+        "time_ms": time.time_ns() // 1_000_000,
         "event": "call",
         "id": receipt.call_id,
         "outcome": receipt.outcome.value,
@@ -36,8 +36,8 @@ def fields(receipt: Receipt) -> dict[str, object]:
         "input_tokens": receipt.usage.input,
         "output_tokens": receipt.usage.output,
         "usage": receipt.usage.source,
-        "first_event_ms": round(receipt.first_event_ns / 1e6, 2),
-        "total_ms": round(receipt.total_ns / 1e6, 2),
+        "first_event_us": receipt.first_event_ns // 1000,
+        "total_us": receipt.total_ns // 1000,
     }
     if receipt.error:
         line["error"] = receipt.error
@@ -97,7 +97,7 @@ class QuietJournal:
 class _JSONFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time_s": round(record.created, 3),
+            "time_ms": int(record.created * 1e3),
             "event": "log",
             "level": record.levelname.lower(),
             "logger": record.name,

@@ -160,13 +160,11 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._resume()
 
-    def abort(self) -> bool:
-        """Close at once. False: there was no socket yet, and `on_lost` will not be called."""
+    def abort(self) -> None:
+        """Close at once, whatever the state."""
         self.alive = False
-        if not hasattr(self, "_transport"):
-            return False
-        self._transport.abort()
-        return True
+        if hasattr(self, "_transport"):
+            self._transport.abort()
 
     # The socket
 

@@ -86,8 +86,9 @@ class HTTPTransport:
         try:
             await self._dialer.dial(way, connection, timeouts, total_at)
         except BaseException:
-            if not connection.abort():
-                self._forget(connection)
+            # Not left to connection_lost: uvloop does not call it for what is cancelled while it connects.
+            connection.abort()
+            self._forget(connection)
             raise
         if self._closed:
             connection.abort()

@@ -16,8 +16,14 @@ from hoosh.dialects.openai_chat import faults, request
 from hoosh.dialects.openai_chat.encode import StreamEncoder, WholeEncoder
 from hoosh.dialects.openai_chat.reply import ChatReader, model_ids
 
-# top_k and min_p have no official place; compatible servers take them at the top level.
-LOSSES = frozenset({"reasoning.redacted"})
+# What a request may say that this dialect has no word for.
+LOSSES = frozenset(
+    {
+        "part.order",  # thoughts, then content, then calls
+        "reasoning.parts",  # several thoughts without a proof become one
+        "text.empty",
+    }
+)
 
 
 class OpenAIChat:

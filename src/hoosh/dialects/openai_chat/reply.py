@@ -144,8 +144,9 @@ class ChatReader:
             self._opened = True
             self._id = chunk.id or ""
             events.append(Opened(self._id, chunk.model or ""))
+        whole = frame.raw is frame.data
         for choice in choices or ():
-            if not self._choice(choice, events):
+            if not self._choice(choice, events, whole=whole):
                 raw = b""
         if (said := bytes(chunk.usage)) not in _NULLS:
             if usage := read_usage(said):
@@ -179,15 +180,13 @@ class ChatReader:
         data = _encode(payload)
         return data, b"data: %b\n\n" % data if self._asked.stream else data
 
-    def _choice(self, choice: _Choice, events: list[Meaning]) -> bool:
-        """Does the choice have the form that was asked for? A whole reply to a streamed call is told as events."""
+    def _choice(self, choice: _Choice, events: list[Meaning], *, whole: bool) -> bool:
+        """Does the choice have the form that was asked for? Else a streamed call is told it as events."""
         index = choice.index or 0
-        stream = self._asked.stream
         # Perplexity sends both: in a stream `message` is all so far, in a whole reply `delta` is empty.
-        delta = (choice.delta or choice.message) if stream else (choice.message or choice.delta)
+        delta = (choice.message or choice.delta) if whole else (choice.delta or choice.message)
         if delta is not None:
             self._delta(delta, index, events)
-        whole = delta is not None and delta is choice.message
         reason = choice.finish_reason
         if whole:  # its closing brace proves it complete
             self._done = True
@@ -197,7 +196,8 @@ class ChatReader:
             if index in self._calls:
                 events += self._calls[index].rest(index)
             events.append(Finish(FINISH.get(reason, "stop"), index))
-        return not (stream and whole)
+        foreign = whole or (choice.delta is None and choice.message is not None)
+        return not (self._asked.stream and foreign)
 
     def _delta(self, delta: _Delta, index: int, events: list[Meaning]) -> None:
         if delta.reasoning_details:

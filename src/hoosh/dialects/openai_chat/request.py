@@ -284,8 +284,8 @@ def _parts(i: int, content: str | list[msgspec.Raw] | None) -> tuple[Any, ...]:
 
 def _image(image: _ImageURL | str) -> ImagePart:
     url, detail = (image, "") if isinstance(image, str) else (image.url, image.detail or "")
-    if url.startswith("data:"):
-        head, _, data = url.partition(",")
+    head, comma, data = url.partition(",")
+    if comma and head.startswith("data:") and head.endswith(";base64"):
         return ImagePart(data=data, media_type=head[5:].partition(";")[0], detail=detail)
     return ImagePart(url=url, detail=detail)
 
