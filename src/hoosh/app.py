@@ -183,7 +183,7 @@ class Gateway:
         )
 
     async def _preload(self, supervisor: Supervisor) -> None:
-        with suppress(Exception):  # the next request says why
+        with suppress(HooshError):  # the next request says why
             await supervisor.base_url()
 
     async def _keep_looking(self, every_s: float) -> None:

@@ -8,9 +8,10 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -21,12 +22,33 @@ from hoosh.core.errors import ConfigError, HooshError
 
 if TYPE_CHECKING:
     from hoosh.app import Gateway
+    from hoosh.client import HooshClient
     from hoosh.config.schema import Config
+    from hoosh.dialects import JSON
 
+T = TypeVar("T")
 ConfigPath = Annotated[Path | None, Parameter(name=["--config", "-c"], help="hoosh.toml to read.")]
-Server = Annotated[str | None, Parameter(help="A running gateway, as http://127.0.0.1:8088 (or $HOOSH_URL).")]
-Key = Annotated[str | None, Parameter(help="API key for --server (or $HOOSH_API_KEY).")]
 AsJSON = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Remote:
+    """Where a running gateway is, for commands that can ask one."""
+
+    server: Annotated[str | None, Parameter(help="A running gateway, as http://127.0.0.1:8088 (or $HOOSH_URL).")] = None
+    key: Annotated[str | None, Parameter(help="API key for --server (or $HOOSH_API_KEY).")] = None
+
+    def client(self) -> "HooshClient | None":
+        """None where neither the option nor the environment names a gateway."""
+        if not (self.server or os.environ.get("HOOSH_URL")):
+            return None
+        from hoosh.client import HooshClient  # noqa: PLC0415
+
+        return HooshClient(self.server, self.key)
+
+
+HERE = Remote()
 
 cli = App(
     name="hoosh",
@@ -137,17 +159,13 @@ def infer(
     *,
     model: Annotated[str, Parameter(name=["--model", "-m"], help="Model to ask.")] = "default",
     stream: Annotated[bool, Parameter(negative=(), help="Print the answer as it comes.")] = False,
-    server: Server = None,
-    key: Key = None,
+    remote: Remote = HERE,
     config: ConfigPath = None,
     as_json: AsJSON = False,
 ) -> None:
     """Ask a model. Without --server the gateway runs in this process."""
     asked = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-    if server or os.environ.get("HOOSH_URL"):
-        from hoosh.client import HooshClient  # noqa: PLC0415
-
-        client = HooshClient(server, key)
+    if client := remote.client():
         if as_json:
             _print_json(client.post("/v1/chat/completions", asked))
             return
@@ -159,7 +177,7 @@ def infer(
     _run(lambda: _infer(loaded, asked, stream=stream and not as_json, as_json=as_json))
 
 
-async def _infer(config: "Config", asked: dict[str, Any], *, stream: bool, as_json: bool) -> None:
+async def _infer(config: "Config", asked: Mapping[str, object], *, stream: bool, as_json: bool) -> None:
     from hoosh.app import Gateway, ask  # noqa: PLC0415
     from hoosh.dialects import openai_chat, plain_text  # noqa: PLC0415
     from hoosh.telemetry.log import QuietJournal  # noqa: PLC0415
@@ -175,12 +193,10 @@ async def _infer(config: "Config", asked: dict[str, Any], *, stream: bool, as_js
 
 
 @models_cli.default
-def models(*, server: Server = None, key: Key = None, config: ConfigPath = None, as_json: AsJSON = False) -> None:
+def models(*, remote: Remote = HERE, config: ConfigPath = None, as_json: AsJSON = False) -> None:
     """List the models that can be called."""
-    if server or os.environ.get("HOOSH_URL"):
-        from hoosh.client import HooshClient  # noqa: PLC0415
-
-        rows = HooshClient(server, key).get("/v1/models")["data"]
+    if client := remote.client():
+        rows = client.get("/v1/models")["data"]
     else:
         loaded, _ = _load(config, os.environ)
         rows = _run(lambda: _inspect(loaded, "/v1/models"))["data"]
@@ -229,12 +245,10 @@ def rm(name: str, *, as_json: AsJSON = False) -> None:
 
 
 @cli.command
-def health(*, server: Server = None, key: Key = None, config: ConfigPath = None, as_json: AsJSON = False) -> int:
+def health(*, remote: Remote = HERE, config: ConfigPath = None, as_json: AsJSON = False) -> int:
     """Ask each provider how it is (or a running gateway with --server); exit code 1 if one is down."""
-    if server or os.environ.get("HOOSH_URL"):
-        from hoosh.client import HooshClient  # noqa: PLC0415
-
-        rows = HooshClient(server, key).get("/v1/health/providers")["providers"]
+    if client := remote.client():
+        rows = client.get("/v1/health/providers")["providers"]
     else:
         loaded, _ = _load(config, os.environ)
         rows = _run(lambda: _inspect(loaded, "/v1/health/providers"))["providers"]
@@ -303,7 +317,7 @@ def example() -> None:
     _write(text())
 
 
-async def _inspect(config: "Config", path: str) -> Any:
+async def _inspect(config: "Config", path: str) -> "JSON":
     """What a page of the gateway says, without a server."""
     from hoosh.app import Gateway, page  # noqa: PLC0415
     from hoosh.telemetry.log import QuietJournal  # noqa: PLC0415
@@ -312,12 +326,13 @@ async def _inspect(config: "Config", path: str) -> Any:
     try:
         await gateway.open()
         await gateway.catalog.refresh(list(gateway.catalog.backends))
-        return json.loads(await page(gateway, path))
+        value: JSON = json.loads(await page(gateway, path))
+        return value
     finally:
         await gateway.close()
 
 
-def _load(path: Path | None, environ: Any) -> "tuple[Config, Path | None]":
+def _load(path: Path | None, environ: Mapping[str, str]) -> "tuple[Config, Path | None]":
     from hoosh.app import known_types  # noqa: PLC0415
     from hoosh.config.load import find, load  # noqa: PLC0415
 
@@ -325,8 +340,8 @@ def _load(path: Path | None, environ: Any) -> "tuple[Config, Path | None]":
     return load(found, environ, known_types()), found
 
 
-def _run(main: Callable[[], Awaitable[Any]]) -> Any:
-    async def started() -> Any:
+def _run(main: Callable[[], Awaitable[T]]) -> T:
+    async def started() -> T:
         return await main()
 
     with asyncio.Runner(loop_factory=_event_loop) as runner:

@@ -5,10 +5,10 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
 from urllib.parse import urlsplit
 
 from hoosh.core.errors import ConfigError, HooshError
+from hoosh.dialects import JSON
 
 DEFAULT_URL = "http://127.0.0.1:8088"
 TIMEOUT_S = 600.0
@@ -27,16 +27,16 @@ class HooshClient:
         key = api_key or os.environ.get("HOOSH_API_KEY")
         self._headers = {"authorization": f"Bearer {key}"} if key else {}
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str) -> JSON:
         return self._json("GET", path, None)
 
-    def post(self, path: str, value: object) -> Any:
+    def post(self, path: str, value: object) -> JSON:
         return self._json("POST", path, value)
 
     def text(self, asked: Mapping[str, object]) -> str:
         """The answer of a chat request, as text."""
         answer = self.post("/v1/chat/completions", asked)
-        return answer["choices"][0]["message"]["content"] or ""
+        return str(answer["choices"][0]["message"]["content"] or "")
 
     def stream_text(self, asked: Mapping[str, object]) -> Iterator[str]:
         """The answer's pieces as they come. Raises HooshError when the stream breaks off."""
@@ -56,9 +56,10 @@ class HooshClient:
                         yield text
         raise HooshError("the stream ended early")
 
-    def _json(self, method: str, path: str, value: object) -> Any:
+    def _json(self, method: str, path: str, value: object) -> JSON:
         with closing(self._connect()) as connection:
-            return json.loads(self._ask(connection, method, path, value).read())
+            answer: JSON = json.loads(self._ask(connection, method, path, value).read())
+            return answer
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection

@@ -50,7 +50,7 @@ class Budgets(Protocol):
         """
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Replace holds by what was used. Idempotent by id; an id that was never reserved books its usage all the same."""
+        """Replace holds by what was used. Idempotent by id; what was never reserved is booked all the same."""
 
 
 class Journal(Protocol):

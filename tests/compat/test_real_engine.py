@@ -92,7 +92,9 @@ def test_async_client(gateway: Running) -> None:
                 *(client.chat.completions.create(model="tiny", messages=HI, max_tokens=4) for _ in range(4))
             )
             assert len({answer.id for answer in answers}) == 4
-            async with await client.chat.completions.create(model="tiny", messages=HI, max_tokens=8, stream=True) as stream:
+            async with await client.chat.completions.create(
+                model="tiny", messages=HI, max_tokens=8, stream=True
+            ) as stream:
                 assert [chunk async for chunk in stream]
 
     asyncio.run(main())

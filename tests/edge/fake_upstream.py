@@ -222,13 +222,13 @@ class FakeUpstream:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        await _turns()  # what was being accepted becomes a peer
         for task in self._tasks:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         for peer in self.peers:
             peer.writer.transport.abort()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await _turns()
         if error is None:
             for result in results:
                 if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
@@ -250,6 +250,11 @@ class FakeUpstream:
             pass
         finally:
             peer.gone.set()
+
+
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

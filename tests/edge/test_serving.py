@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,19 +95,18 @@ def test_a_stream_that_breaks_off_ends_in_an_error_and_without_done(gateway: Run
 
 
 def test_pages(gateway: Running) -> None:
-    def page(path: str) -> dict[str, object]:
+    def page(path: str) -> dict[str, Any]:
         answer = gateway.ask(b"", path=path, method="GET")
         assert answer.status == 200, path
-        value: dict[str, object] = answer.value
+        value: dict[str, Any] = answer.value
         return value
 
     assert page("/livez") == {"status": "ok"}
     assert page("/readyz") == {"status": "ready"}
     assert page("/v1/health")["providers_configured"] == 1
-    (row,) = page("/v1/health/providers")["providers"]  # type: ignore[misc]
-    assert row["provider"] == "fake"
-    listed = page("/v1/models")["data"]
-    assert {row["id"] for row in listed} == {"echo", "silent", "cut", "slow"}  # type: ignore[attr-defined]
+    (state,) = page("/v1/health/providers")["providers"]
+    assert state["provider"] == "fake"
+    assert {row["id"] for row in page("/v1/models")["data"]} == {"echo", "silent", "cut", "slow"}
     assert page("/v1/models/echo")["owned_by"] == "fake"
     assert gateway.ask(b"", path="/v1/health", method="HEAD").body == b""
 

@@ -155,7 +155,11 @@ def test_a_proxy_that_gives_no_tunnel(loop: Loop, answer: list[Action], says: st
 def test_the_far_end_of_a_tunnel_is_verified(loop: Loop, certificates: Certificates) -> None:
     async def main() -> None:
         upstream = FakeUpstream([Expect(), Send(OK)], tls=certificates.for_server())
-        proxy = FakeUpstream([Expect(), Send(ESTABLISHED), lambda peer: relay(upstream.port)(peer)])
+
+        async def to_upstream(peer: Peer) -> None:
+            await relay(upstream.port)(peer)
+
+        proxy = FakeUpstream([Expect(), Send(ESTABLISHED), to_upstream])
         async with upstream, proxy:
             transport = behind(proxy, certificates)
             with pytest.raises(ConnectFailed, match=r"^other\.test \(by its proxy\): its certificate is refused"):

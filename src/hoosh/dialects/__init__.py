@@ -84,7 +84,8 @@ class Reader(Protocol):
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         """The bytes to pass on to a client of the same dialect (b"" to hold them back), and what they mean.
-        Raises UpstreamError when the payload is the provider's error or is not the dialect."""
+        Raises UpstreamError when the payload is the provider's error or is not the dialect.
+        """
 
     def end(self) -> Sequence[Meaning]:
         """The reply is over. Raises Truncated unless it was complete."""

@@ -10,9 +10,8 @@ from collections import deque
 from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.usage import Usage
-from hoosh.engine.catalog import Catalog
 from hoosh.policy.estimate import guess
-from hoosh.ports import Budgets, Clock, Journal
+from hoosh.ports import Budgets, Clock, Journal, Observer
 
 RETRY_S = 0.1
 MAX_RETRY_S = 5.0
@@ -21,10 +20,10 @@ STATUS_CLIENT_LEFT = 499
 
 
 class Settler:
-    def __init__(self, budgets: Budgets, journal: Journal, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, budgets: Budgets, journal: Journal, observer: Observer, clock: Clock) -> None:
         self._budgets = budgets
         self._journal = journal
-        self._catalog = catalog
+        self._observer = observer
         self._clock = clock
         self._queue: deque[Settlement] = deque()
         self._wake = asyncio.Event()
@@ -39,7 +38,7 @@ class Settler:
             return
         account.hold = None
         account.tried.append(Tried(attempt.target, error))
-        self._catalog.failed(attempt.target, error)
+        self._observer.failed(attempt.target, error)
         self._write(
             Settlement(
                 id=hold.id, pool=hold.pool, usage=Usage(), target=attempt.target, error=error.code, absorbed=True
@@ -52,9 +51,9 @@ class Settler:
         if attempt is not None and hold is not None:
             account.hold = None
             if account.outcome is Outcome.OK:
-                self._catalog.succeeded(attempt.target, (account.first_event_ns - account.call.arrived_ns) / 1e9)
+                self._observer.succeeded(attempt.target, (account.first_event_ns - account.call.arrived_ns) / 1e9)
             elif account.error is not None:
-                self._catalog.failed(attempt.target, account.error)
+                self._observer.failed(attempt.target, account.error)
             error = account.error.code if account.error else ""
             self._write(Settlement(id=hold.id, pool=hold.pool, usage=usage, target=attempt.target, error=error))
         self._journal.note(self._receipt(account, usage))

@@ -48,8 +48,9 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
 
 def new_id() -> str:
     """27 hex digits: milliseconds, then 64 random bits. It is a name and no secret; the system's own randomness
-    would cost a quarter of a short request."""
-    return f"{time.time_ns() // 1_000_000:011x}{random.getrandbits(64):016x}"  # noqa: S311
+    would cost a quarter of a short request.
+    """
+    return f"{time.time_ns() // 1_000_000:011x}{random.getrandbits(64):016x}"
 
 
 def token_of(headers: Mapping[bytes, bytes]) -> str | None:

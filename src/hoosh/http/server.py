@@ -6,12 +6,12 @@ import errno
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 import uvicorn
 
 from hoosh.core.errors import ConfigError
+from hoosh.http.asgi import App
 from hoosh.http.door import DoorSettings
 
 BACKLOG = 2048
@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(app: Any, listening: socket.socket, settings: ServerSettings, stopping: Callable[[], None]) -> None:
+async def serve(app: App, listening: socket.socket, settings: ServerSettings, stopping: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT. The first lets running calls end within `drain_s`, the second ends them at once.
 
     `stopping` is called when the end begins.

@@ -1,12 +1,11 @@
 """The client's end of a call over ASGI (ports.Sink)."""
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from hoosh.core.errors import HooshError
-from hoosh.dialects import ClientDialect
+from hoosh.dialects import JSON, ClientDialect
 
-Message = MutableMapping[str, Any]
+Message = JSON
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 HeaderList = Sequence[tuple[bytes, bytes]]

@@ -19,6 +19,8 @@ from hoosh.local.cpu_quota import usable_cpus
 
 # llama.cpp would keep prompts of the past in up to 8 GiB of memory.
 PROMPT_CACHE_MIB = 256
+# Of a call that does not say how many it wants. A small model that loses the thread does not stop by itself.
+OUTPUT_TOKENS = 1024
 WARNINGS = 2
 DEFAULT_OUTPUT_TOKENS = 1024
 
@@ -78,6 +80,7 @@ def _serve(launch: Launch) -> tuple[str, object]:
     params.n_parallel = launch.parallel
     # llama.cpp divides it among the slots.
     params.n_ctx = launch.context_tokens * launch.parallel
+    params.n_predict = OUTPUT_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = launch.threads or usable_cpus()
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.verbosity = WARNINGS
