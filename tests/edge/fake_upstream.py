@@ -221,8 +221,8 @@ class FakeUpstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
+        await _turns()  # what is being accepted becomes a peer: asyncio loses it when the server is closed meanwhile
         self._server.close()
-        await _turns()  # what was being accepted becomes a peer
         for task in self._tasks:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
