@@ -182,9 +182,10 @@ def make_certificates(folder: Path) -> Certificates:
 
     key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
     for name in ("ca", "stranger"):
-        openssl(f"req -x509 {key} -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem")
+        usage = "-addext keyUsage=critical,keyCertSign,cRLSign"  # strict verification (CPython 3.13) wants it
+        openssl(f"req -x509 {key} {usage} -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem")
     for name, names in (("server", "DNS:api.test,DNS:localhost,IP:127.0.0.1"), ("other", "DNS:other.test")):
-        (folder / f"{name}.txt").write_text(f"subjectAltName={names}\n")
+        (folder / f"{name}.txt").write_text(f"subjectAltName={names}\nauthorityKeyIdentifier=keyid\n")
         openssl(f"req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr")
         openssl(
             f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile {name}.txt -out {name}.crt"

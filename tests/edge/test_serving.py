@@ -122,6 +122,8 @@ def test_keys_are_asked_for_once_there_are_some(fake: Provider, tmp_path: Path) 
         assert gateway.json(asked, "Authorization: bearer a-token-of-good-length").status == 200
         assert gateway.json(asked, "X-API-Key: a-token-of-good-length").status == 200
         assert gateway.ask(b"", path="/v1/models", method="GET").status == 401
+        other = gateway.json({**asked, "pool": "other"}, "X-API-Key: a-token-of-good-length")
+        assert (other.status, other.error["param"]) == (403, "pool")
         assert gateway.ask(b"", path="/v1/health", method="GET").status == 200
     log = (tmp_path / "stderr.log").read_text()
     calls = [json.loads(line) for line in log.splitlines() if '"event":"call"' in line]

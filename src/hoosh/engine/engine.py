@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import msgspec
 
 from hoosh.core.call import Account, Call, Hold, Outcome
-from hoosh.core.errors import BadUpstream, EmptyStream, Exhausted, HooshError, NoFirstEvent, UpstreamError
+from hoosh.core.errors import BadUpstream, ClientError, EmptyStream, Exhausted, HooshError, NoFirstEvent, UpstreamError
 from hoosh.core.events import Event, has_content
 from hoosh.core.plan import Attempt, Plan
 from hoosh.core.wire import WireRequest
@@ -63,7 +63,8 @@ class Engine:
             account.outcome = Outcome.OK
         except HooshError as error:
             account.error = error
-            account.outcome = Outcome.FAILED if account.attempt else Outcome.REJECTED
+            refused = account.attempt is None or isinstance(error, ClientError)
+            account.outcome = Outcome.REJECTED if refused else Outcome.FAILED
             await sink.fail(error)
         except asyncio.CancelledError:
             account.outcome = Outcome.CANCELLED

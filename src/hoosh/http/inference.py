@@ -3,6 +3,8 @@
 import asyncio
 
 from hoosh.core.call import Call
+from hoosh.core.errors import Forbidden
+from hoosh.core.principal import ANONYMOUS
 from hoosh.dialects import ClientDialect
 from hoosh.engine.engine import Engine
 from hoosh.http.asgi import Exchange
@@ -27,13 +29,16 @@ class Inference:
         check_json(exchange.headers)
         body = await read_body(exchange.receive, exchange.headers, self._limits)
         request = self._dialect.parse(body)
+        wishes = wishes_of(exchange.headers, pool_in(request.extra))
+        if principal is not ANONYMOUS and wishes.pool not in ("", principal.pool):
+            raise Forbidden(f"key '{principal.key_id}' may not charge pool '{wishes.pool}'", param="pool")
         call = Call(
             id=exchange.id,
             dialect=self._dialect.name,
             request=request,
             body=body,
             principal=principal,
-            wishes=wishes_of(exchange.headers, pool_in(request.extra)),
+            wishes=wishes,
             arrived_ns=arrived_ns,
         )
         await self._serve(call, exchange)

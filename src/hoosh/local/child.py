@@ -29,7 +29,7 @@ LOG_LINE_BYTES = 500
 MESSAGE_LINES = 10
 CHUNK_BYTES = 1 << 16
 # From the end of its input to SIGTERM, and from there to SIGKILL. While it loads, it hears neither but the latter two.
-END_S = 3.0
+END_S = 2.0
 
 log = logging.getLogger(__name__)
 

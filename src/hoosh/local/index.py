@@ -24,6 +24,7 @@ import msgspec
 from hoosh.local import PullFailed
 
 VARIABLES = ("HOOSH_PACKAGE_INDEX", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
+CONFIGURED = ("global.index-url", "install.index-url", "download.index-url")
 # What pip falls back to. Asked of pip in its own process: it is slow to import and rearranges what it finds loaded.
 PIP_DEFAULT = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -141,9 +142,13 @@ def index_url(environ: Mapping[str, str]) -> str:
     for variable in VARIABLES:
         if url := environ.get(variable, "").strip():
             return url
-    for arguments in (("-m", "pip", "config", "get", "global.index-url"), ("-c", PIP_DEFAULT)):
-        if url := _ask_pip(arguments, environ):
-            return url
+    # "list" and not "get": that one reads a single file of the several that pip goes by.
+    for line in _ask_pip(("-m", "pip", "config", "list"), environ).splitlines():
+        key, _, value = line.partition("=")
+        if key in CONFIGURED:
+            return value.strip("'\"")
+    if url := _ask_pip(("-c", PIP_DEFAULT), environ):
+        return url
     raise PullFailed(
         "no package index is known here: pip is not installed. "
         "Set HOOSH_PACKAGE_INDEX to the URL of a package index (the one that ends in /simple)"

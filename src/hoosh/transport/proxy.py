@@ -90,4 +90,7 @@ def _covers(entry: str, origin: Origin) -> bool:
     if port and port != str(origin.port):
         return False
     name = name.removeprefix("*").strip(".")
-    return bool(name) and (origin.host == name or origin.host.endswith("." + name))
+    if name == origin.host:
+        return True
+    is_address = origin.host.rpartition(".")[2].isdigit()
+    return bool(name) and not is_address and origin.host.endswith("." + name)

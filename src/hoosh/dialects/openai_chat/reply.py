@@ -162,11 +162,11 @@ class ChatReader:
         return ()
 
     def _check(self, frame: Frame, data: bytes, *, bare: bool) -> None:
-        """Raises UpstreamError where the payload is the provider's error, or a `bare` one is all that came."""
+        """Raises UpstreamError where the payload is the provider's error, or a `bare` one is the whole reply."""
         payload = _json.decode(data)
         if payload.get("error") or payload.get("object") == "error" or frame.event == b"error":
             raise faults.in_stream(payload)
-        if bare and not self._asked.stream:
+        if bare and frame.raw is frame.data:
             raise _foreign(data)
 
     def _mend(self, data: bytes, raw: bytes) -> tuple[bytes, bytes]:
@@ -256,9 +256,10 @@ class _Calls:
     def _find(self, given: int | None, said: str, name: str | None) -> int:
         """Mistral streams whole calls without a number; Gemini numbers every call 0 and tells them apart by id."""
         known = len(self._ids) - 1 if given is None else self._numbers.get(given, -1)
-        if known < 0 or (said and name and self._ids[known] not in ("", said)):
+        if known < 0:
             return len(self._ids)
-        return known
+        another = self._ids[known] not in ("", said) if said else given is None
+        return len(self._ids) if name and another else known
 
 
 def _signature(extra: dict[str, Any] | None) -> str:
