@@ -17,7 +17,7 @@ import pytest
 
 import tiny_gguf
 from edge.fake_upstream import LOOPS, PATIENCE_S, eventually, run_on
-from hoosh.core.errors import ConnectFailed, UpstreamError
+from hoosh.core.errors import ConnectFailed, Reset, UpstreamError
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.local.embedded import EmbeddedTransport, has_engine
 from hoosh.local.llama_child import Launch
@@ -245,7 +245,11 @@ def test_killed_in_the_middle_of_a_stream(loop: Loop, weights: Path) -> None:
                 os.kill(pid_of(supervisor), signal.SIGKILL)
                 with pytest.raises(UpstreamError):
                     await read_all(reply)
-            status, _ = await ask(embedded, {"messages": HELLO, "max_tokens": 2})
+            try:
+                status, _ = await ask(embedded, {"messages": HELLO, "max_tokens": 2})
+            except Reset:
+                # Its port may outlive the stream by a moment; the engine then tries again.
+                status, _ = await ask(embedded, {"messages": HELLO, "max_tokens": 2})
             assert status == 200
             assert has_restarted(supervisor, 1)
             assert "it died of SIGKILL" in (supervisor.state.last_error or "")
@@ -372,9 +376,12 @@ def test_an_engine_that_keeps_dying_when_ready_is_left_alone(weights: Path) -> N
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("import time; time.sleep(600)", "no token within 0.2 s; it died of SIGKILL"),
-        ("print('hello', flush=True); input(); input()", "it died of SIGKILL"),
-        ("""print('{"base_url": "http://127.0.0.1:1/v1"}', flush=True); input(); input()""", "127.0.0.1.*; it died of"),
+        ("import time; time.sleep(600)", "no token within 0.2 s; it died of SIGTERM"),
+        ("print('hello', flush=True); input(); input()", "it ended with exit code 1; .*EOFError"),
+        (
+            """print('{"base_url": "http://127.0.0.1:1/v1"}', flush=True); input(); input()""",
+            "127.0.0.1.*; it ended with exit code 1",
+        ),
         ("import sys; sys.exit('no engine here')", "it ended with exit code 1; no engine here"),
         ("import os; os.abort()", "it died of SIGABRT"),
         ("import sys; sys.stderr.write('x' * 1_000_000); sys.exit(3)", "it ended with exit code 3; x{500}$"),

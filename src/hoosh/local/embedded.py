@@ -41,7 +41,8 @@ class EmbeddedTransport:
             try:
                 reply = await stack.enter_async_context(self._inner.exchange(here, signed, timeouts))
             except ConnectFailed:
-                # It may have died this very moment. Nothing was sent, so that it is safe to ask its successor.
+                # It may have died this very moment, and nothing was sent: its successor may be asked. Not so after a
+                # Reset: what kills one engine would kill the next, and how often that is worth a try is not known here.
                 here = await supervisor.base_url_after(here)
                 reply = await stack.enter_async_context(self._inner.exchange(here, signed, timeouts))
             yield reply

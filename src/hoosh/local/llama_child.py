@@ -44,7 +44,7 @@ class Ready(msgspec.Struct, frozen=True):
 
 def main() -> None:
     # What the C++ code prints on standard output must not end up between our lines.
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = os.dup(1)
     os.dup2(2, 1)
     launch = msgspec.json.decode(sys.stdin.buffer.readline(), type=Launch)
     threading.Thread(target=_end_with_gateway, daemon=True).start()
@@ -54,13 +54,15 @@ def main() -> None:
     # What llama.cpp has to say about it stands in its log already.
     except (ImportError, RuntimeError) as error:
         sys.exit(str(error))
-    with answers:
-        answers.write(msgspec.json.encode(Ready(base_url)) + b"\n")
+    os.write(answers, msgspec.json.encode(Ready(base_url)) + b"\n")
+    os.close(answers)
     threading.Event().wait()
 
 
 def _end_with_gateway() -> None:
-    sys.stdin.buffer.read()
+    # Past the buffer: a thread that holds its lock aborts the interpreter when that ends.
+    while os.read(0, 1024):
+        pass
     # At once: there is nothing to save, and an orderly end would first finish what is being generated for nobody.
     os._exit(0)
 

@@ -187,7 +187,8 @@ class Supervisor:
             cause = f"no token within {settings.start_s:g} s; "
         except HooshError as error:
             cause = f"{error.message}; "
-        child.kill()
+        # Not by force at once: it may be about to end, and how it does is the best that can be told of it.
+        await child.end()
         await child.ended()
         self._child = None
         raise _StartFailed(cause + self._scrubbed(child.last_words()))

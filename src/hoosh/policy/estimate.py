@@ -43,7 +43,7 @@ def _input_bytes(request: ChatRequest) -> int:
         for part in message.parts:
             size += _bytes(part)
     for tool in request.tools:
-        size += len(tool.name) + len(tool.description.encode()) + len(tool.schema)
+        size += len(tool.name.encode()) + len(tool.description.encode()) + len(tool.schema)
     return size + (len(request.response_format.schema) if request.response_format else 0)
 
 
@@ -51,9 +51,9 @@ def _bytes(part: object) -> int:
     if isinstance(part, TextPart):
         return len(part.text) if part.text.isascii() else len(part.text.encode())
     if isinstance(part, ReasoningPart):
-        return len(part.text.encode()) + len(part.redacted)
+        return len(part.text.encode()) + len(part.redacted.encode())
     if isinstance(part, ToolCall):
-        return len(part.name) + len(part.arguments.encode())
+        return len(part.name.encode()) + len(part.arguments.encode())
     if isinstance(part, ToolResult):
         return sum(_bytes(inner) for inner in part.parts)
     return len(part.json) if isinstance(part, ForeignPart) else 0

@@ -19,6 +19,11 @@ _OUTPUT_BOUNDS = (
     ("generationConfig", "maxOutputTokens"),
     ("options", "num_predict"),
 )
+# Fields of OpenAI's own that a provider with a closed list of fields refuses.
+OPENAI_ALONE = (
+    *("user", "safety_identifier", "logprobs", "top_logprobs", "logit_bias", "top_k", "min_p", "store", "service_tier"),
+    *("modalities", "audio", "verbosity", "web_search_options", "functions", "function_call"),
+)
 # Letters and digits without those that look alike.
 _ID_CHARS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _json = msgspec.json.Decoder()

@@ -53,10 +53,12 @@ def as_json(receipt: Receipt) -> str:
 def as_text(receipt: Receipt) -> str:
     target = str(receipt.target) if receipt.target else "-"
     tail = f" {receipt.error}" if receipt.error else ""
-    return (
+    line = (
         f"{receipt.status} {receipt.model} -> {target} {receipt.usage.input}+{receipt.usage.output} tokens"
         f" {receipt.total_ns / 1e6:.0f} ms {receipt.outcome.value}{tail} {receipt.call_id}"
     )
+    # The model's name is the client's word: it must not make a second line.
+    return line if line.isprintable() else repr(line)[1:-1]
 
 
 class LineJournal:

@@ -1,5 +1,7 @@
 """Newline-delimited JSON."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,5 +47,5 @@ def test_the_limit_holds_however_a_line_comes() -> None:
 def test_any_split_gives_the_same_lines(lines: list[bytes], cuts: list[int]) -> None:
     stream = b"\n".join(lines)
     at = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    read = frames(*(stream[a:b] for a, b in zip(at, at[1:], strict=False)))
+    read = frames(*(stream[a:b] for a, b in itertools.pairwise(at)))
     assert [frame.data for frame in read] == [line.rstrip(b"\r") for line in lines if line.strip()]

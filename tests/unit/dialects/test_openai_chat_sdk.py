@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-import httpx
+import httpx2
 import pytest
 from openai import APIError, OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -44,11 +44,11 @@ def client() -> Iterator[OpenAI]:
 
 def chunks(client: OpenAI, body: bytes) -> list[ChatCompletionChunk]:
     """As the SDK's user sees them; each is also held against the whole schema, which the SDK does not do by itself."""
-    response = httpx.Response(
+    response = httpx2.Response(
         200,
         headers={"content-type": "text/event-stream"},
         content=body,
-        request=httpx.Request("POST", "http://127.0.0.1:9/v1/chat/completions"),
+        request=httpx2.Request("POST", "http://127.0.0.1:9/v1/chat/completions"),
     )
     with Stream(cast_to=ChatCompletionChunk, response=response, client=client) as stream:
         read = list(stream)
@@ -129,7 +129,7 @@ def test_what_is_mended_is_what_the_sdk_reads(
     deltas = [choice.delta for chunk in read for choice in chunk.choices]
     assert "".join(delta.content or "" for delta in deltas) == text
     calls = [call for delta in deltas for call in delta.tool_calls or ()]
-    assert [(call.index, call.type, call.function.name, call.function.arguments) for call in calls if call.function] == [
-        (index, "function", name, "{}") for index, name in enumerate(names)
-    ]
+    assert [
+        (call.index, call.type, call.function.name, call.function.arguments) for call in calls if call.function
+    ] == [(index, "function", name, "{}") for index, name in enumerate(names)]
     assert [(chunk.choices, chunk.usage.total_tokens) for chunk in read if chunk.usage] == [([], 5)]

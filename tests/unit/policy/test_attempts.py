@@ -1,0 +1,88 @@
+"""The plan of attempts: what holds for every plan and every row of failures."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hoosh.core.errors import BadUpstream, ConnectFailed, Refused, Throttled, UpstreamError
+from hoosh.core.plan import Attempt, Plan, Target
+from hoosh.policy.attempts import attempts
+
+TARGETS = tuple(Target(f"p{n}", "m") for n in range(4))
+plans = st.builds(
+    Plan,
+    targets=st.integers(1, 4).map(lambda n: TARGETS[:n]),
+    tries=st.integers(1, 5),
+    attempts=st.integers(1, 12),
+    base_s=st.floats(0, 3),
+    max_s=st.floats(0, 10),
+)
+retries = st.builds(Throttled, st.just("slow"), retry_after_s=st.none() | st.floats(0, 20))
+failures = retries | st.just(ConnectFailed("no")) | st.just(BadUpstream("bad")) | st.just(Refused("wrong"))
+EVEN = Plan(targets=TARGETS[:2], tries=4, attempts=20, base_s=1.0, max_s=3.0)
+
+
+def drive(plan: Plan, errors: Iterable[UpstreamError]) -> list[tuple[Attempt, UpstreamError]]:
+    """What was tried and how it failed; the last of `errors` is never reached if the plan ends before."""
+    running = attempts(plan)
+    rows = []
+    attempt = next(running)
+    for error in errors:
+        rows.append((attempt, error))
+        try:
+            attempt = running.send(error)
+        except StopIteration:
+            return rows
+    raise AssertionError("the plan goes on after all its attempts")
+
+
+@given(plans, st.lists(failures, min_size=21, max_size=21))
+@settings(deadline=None)
+def test_every_plan_ends_within_its_bounds(plan: Plan, errors: list[UpstreamError]) -> None:
+    rows = drive(plan, errors)
+    tried = [attempt.target for attempt, _ in rows]
+    assert [attempt.n for attempt, _ in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) <= plan.attempts
+    assert all(tried.count(target) <= plan.tries for target in plan.targets)
+    assert list(dict.fromkeys(tried)) == list(plan.targets[: len(set(tried))])
+    assert tried == sorted(tried, key=plan.targets.index)
+
+
+@given(plans, st.lists(failures, min_size=21, max_size=21))
+@settings(deadline=None)
+def test_each_verdict_is_obeyed(plan: Plan, errors: list[UpstreamError]) -> None:
+    rows = drive(plan, errors)
+    assert rows[0][0].delay_s == 0
+    for (before, error), (after, _) in pairwise(rows):
+        assert error.verdict != "stop"
+        if before.target != after.target:
+            assert after.delay_s == 0
+            continue
+        assert error.verdict == "retry"
+        assert (error.retry_after_s or 0) <= after.delay_s <= plan.max_s
+    last, error = rows[-1]
+    if error.verdict == "next":
+        assert last.target == plan.targets[-1] or last.n == plan.attempts
+
+
+@given(plans)
+def test_failures_that_leave_the_target_visit_each_once(plan: Plan) -> None:
+    rows = drive(plan, [BadUpstream("bad")] * 21)
+    assert [attempt.target for attempt, _ in rows] == list(plan.targets[: plan.attempts])
+
+
+def test_the_wait_doubles_up_to_its_limit_and_begins_anew_at_the_next_target() -> None:
+    rows = drive(EVEN, [ConnectFailed("no")] * 9)
+    assert [attempt.delay_s for attempt, _ in rows] == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
+def test_a_provider_is_not_asked_sooner_than_it_wants() -> None:
+    rows = drive(EVEN, [Throttled("slow", retry_after_s=2.5), Refused("wrong")])
+    assert [attempt.delay_s for attempt, _ in rows] == [0, 2.5]
+
+
+def test_a_provider_that_wants_too_long_a_wait_is_left() -> None:
+    rows = drive(EVEN, [Throttled("slow", retry_after_s=3.1), Refused("wrong")])
+    assert [(str(attempt.target), attempt.delay_s) for attempt, _ in rows] == [("p0/m", 0), ("p1/m", 0)]

@@ -1,0 +1,140 @@
+"""Which provider gets a name: every rule, and what is said when none does."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from hoosh.core.call import Wishes
+from hoosh.core.errors import NoProvider, UnknownModel
+from hoosh.policy.choose import Offer, Wanted, choose, serves
+
+HOME = Offer(provider="ollama", models=("llama3.2:latest", "qwen:7b"), local=True)
+CLOUD = Offer(provider="openai", models=("gpt-4.1", "gpt-4.1-mini"), globs=("gpt-*", "o1"))
+OPEN = Offer(provider="vllm", models=("meta/llama-8b",), globs=("*",), local=True)
+OFFERS = (HOME, CLOUD)
+
+
+def asked(
+    model: str,
+    offers: Sequence[Offer] = OFFERS,
+    wishes: Wishes = Wishes(),
+    aliases: dict[str, str] | None = None,
+    default: str = "",
+) -> list[str]:
+    return [str(target) for target in choose(Wanted(model=model, wishes=wishes), offers, aliases or {}, default)]
+
+
+@pytest.mark.parametrize(
+    ("model", "targets"),
+    [
+        ("gpt-4.1", ["openai/gpt-4.1"]),
+        ("openai/gpt-4.1", ["openai/gpt-4.1"]),
+        ("openai/never-heard-of", ["openai/never-heard-of"]),
+        ("openai/org/name", ["openai/org/name"]),
+        ("gpt-9-new", ["openai/gpt-9-new"]),
+        ("o1", ["openai/o1"]),
+        ("llama3.2", ["ollama/llama3.2:latest"]),
+        ("llama3.2:latest", ["ollama/llama3.2:latest"]),
+        ("qwen:7b", ["ollama/qwen:7b"]),
+    ],
+)
+def test_a_name_finds_its_provider(model: str, targets: list[str]) -> None:
+    assert asked(model) == targets
+
+
+@pytest.mark.parametrize("model", ["qwen", "o1-mini", "xgpt-4", "GPT-4.1", "openai/", "/gpt-4.1", ""])
+def test_a_name_that_is_only_near_finds_none(model: str) -> None:
+    with pytest.raises(UnknownModel):
+        asked(model)
+
+
+def test_all_who_serve_a_name_are_targets_in_the_order_of_preference() -> None:
+    assert asked("gpt-4.1", (OPEN, CLOUD)) == ["vllm/gpt-4.1", "openai/gpt-4.1"]
+    assert asked("gpt-4.1", (CLOUD, OPEN)) == ["openai/gpt-4.1", "vllm/gpt-4.1"]
+
+
+def test_a_slash_in_a_models_own_name_is_no_provider() -> None:
+    assert asked("meta/llama-8b", (OPEN,)) == ["vllm/meta/llama-8b"]
+
+
+def test_providers_that_are_down_come_last_and_stay() -> None:
+    down = msgspec.structs.replace(OPEN, up=False)
+    assert asked("gpt-4.1", (down, CLOUD)) == ["openai/gpt-4.1", "vllm/gpt-4.1"]
+    assert asked("gpt-4.1", (down,)) == ["vllm/gpt-4.1"]
+
+
+def test_a_target_knows_whether_it_is_local() -> None:
+    assert [target.local for target in choose(Wanted(model="gpt-4.1"), (OPEN, CLOUD), {}, "")] == [True, False]
+
+
+def test_an_alias_stands_for_a_model_or_for_a_provider_and_its_model() -> None:
+    aliases = {"fast": "openai/tiny", "home": "qwen:7b", "gpt-4.1": "qwen:7b"}
+    assert asked("fast", aliases=aliases) == ["openai/tiny"]
+    assert asked("home", aliases=aliases) == ["ollama/qwen:7b"]
+    assert asked("gpt-4.1", aliases=aliases) == ["ollama/qwen:7b"]
+    assert asked("openai/gpt-4.1", aliases=aliases) == ["openai/gpt-4.1"]
+
+
+@pytest.mark.parametrize("name", ["llama3", "default"])
+def test_a_default_name_means_the_default_model_only_where_nobody_has_it(name: str) -> None:
+    assert asked(name, default="qwen:7b") == ["ollama/qwen:7b"]
+    owner = Offer(provider="own", models=(name,))
+    assert asked(name, (*OFFERS, owner), default="qwen:7b") == [f"own/{name}"]
+    assert asked(name, aliases={name: "gpt-4.1"}, default="qwen:7b") == ["openai/gpt-4.1"]
+    with pytest.raises(UnknownModel):
+        asked(name)
+
+
+def test_no_other_name_falls_to_the_default() -> None:
+    with pytest.raises(UnknownModel):
+        asked("llama4", default="qwen:7b")
+
+
+def test_an_unknown_model_is_told_with_names_that_are_close() -> None:
+    with pytest.raises(UnknownModel) as told:
+        asked("gtp-4.1", aliases={"quick": "o1"})
+    assert told.value.message == ("No provider configured for model 'gtp-4.1'. Did you mean gpt-4.1, gpt-4.1-mini?")
+    assert told.value.param == "model"
+    with pytest.raises(UnknownModel, match="Did you mean quick"):
+        asked("quik", aliases={"quick": "o1"})
+    with pytest.raises(UnknownModel, match=r"'zzzzzzzz'\. See /v1/models\."):
+        asked("zzzzzzzz")
+
+
+def test_a_glob_is_never_proposed_as_a_name() -> None:
+    with pytest.raises(UnknownModel) as told:
+        asked("gpt_*")
+    assert "gpt-*" not in told.value.message
+
+
+def test_a_wished_provider_is_the_only_one() -> None:
+    assert asked("gpt-4.1", (OPEN, CLOUD), Wishes(provider="openai")) == ["openai/gpt-4.1"]
+    with pytest.raises(UnknownModel, match=r"model 'gpt-4\.1'"):
+        asked("gpt-4.1", OFFERS, Wishes(provider="ollama"))
+    with pytest.raises(UnknownModel, match=r"'openai/gpt-4\.1'"):
+        asked("openai/gpt-4.1", OFFERS, Wishes(provider="ollama"))
+
+
+def test_a_wished_provider_that_is_none_is_told_as_such() -> None:
+    with pytest.raises(UnknownModel, match="No provider named 'opnai'") as told:
+        asked("gpt-4.1", wishes=Wishes(provider="opnai"))
+    assert told.value.param == "x-hoosh-provider"
+
+
+def test_local_only_never_leaves() -> None:
+    local = Wishes(local_only=True)
+    assert asked("gpt-4.1", (CLOUD, OPEN), local) == ["vllm/gpt-4.1"]
+    for model in ("gpt-4.1", "openai/gpt-4.1"):
+        with pytest.raises(NoProvider, match="No local provider serves"):
+            asked(model, OFFERS, local)
+    with pytest.raises(NoProvider):
+        asked("fast", OFFERS, local, {"fast": "openai/x"})
+    with pytest.raises(UnknownModel):
+        asked("nobody-has-it", OFFERS, local)
+
+
+def test_without_globs_everything_is_served() -> None:
+    assert serves("anything", ())
+    assert serves("a-1", ("b-*", "a-?"))
+    assert not serves("A-1", ("a-?",))

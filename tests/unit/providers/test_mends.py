@@ -1,0 +1,204 @@
+"""What providers answer otherwise than OpenAI, put right: literal payloads."""
+
+import copy
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hoosh.dialects import JSON, Mend
+from hoosh.providers import mends
+from hoosh.providers.registry import PROVIDERS, find
+
+EVERY: tuple[Mend, ...] = (
+    mends.thinking_apart,
+    mends.calls_in_full,
+    mends.no_empty_calls,
+    mends.no_null_arguments,
+    mends.usage_on_top,
+    mends.reasoning_counted,
+    mends.model_without_path,
+)
+
+
+def answer(form: str, said: JSON) -> JSON:
+    return {"id": "x", "choices": [{"index": 0, form: said, "finish_reason": None}]}
+
+
+@pytest.mark.parametrize("form", ["delta", "message"])
+@pytest.mark.parametrize(
+    ("mend", "said", "made"),
+    [
+        (
+            mends.thinking_apart,
+            {"content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"type": "text", "text": "m"}], "closed": True},
+                {"type": "text", "text": "a"},
+                {"type": "thinking", "thinking": "so"},
+                {"type": "reference", "reference_ids": [1]},
+                {"type": "text", "text": "b"},
+                7,
+            ]},
+            {"content": "ab", "reasoning_content": "hmso"},
+        ),
+        (mends.thinking_apart, {"content": [{"type": "text", "text": "a"}]}, {"content": "a"}),
+        (mends.thinking_apart, {"content": []}, {"content": ""}),
+        (mends.no_empty_calls, {"content": "a", "tool_calls": None}, {"content": "a"}),
+        (mends.no_empty_calls, {"content": "a", "tool_calls": []}, {"content": "a"}),
+        (
+            mends.no_null_arguments,
+            {"tool_calls": [{"function": {"name": "f", "arguments": "null"}}, {"function": None}]},
+            {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}, {"function": None}]},
+        ),
+    ],
+)  # fmt: skip
+def test_answers(mend: Mend, said: JSON, made: JSON, form: str) -> None:
+    payload = answer(form, copy.deepcopy(said))
+    assert mend(payload) is True
+    assert payload == answer(form, made)
+    assert mend(payload) is False
+    assert payload == answer(form, made)
+
+
+def test_calls_in_full() -> None:
+    calls = [{"id": "a", "function": {"name": "f"}}, {"id": "b", "type": "function", "index": None, "function": {}}]
+    streamed, whole = answer("delta", {"tool_calls": calls}), answer("message", {"tool_calls": copy.deepcopy(calls)})
+    assert mends.calls_in_full(streamed)
+    assert mends.calls_in_full(whole)
+    first, second = streamed["choices"][0]["delta"]["tool_calls"]
+    assert (first["type"], first["index"], second["type"], second["index"]) == ("function", 0, "function", 1)
+    first, second = whole["choices"][0]["message"]["tool_calls"]
+    assert (first["type"], "index" in first, second["index"]) == ("function", False, None)
+
+
+def test_calls_that_are_in_full() -> None:
+    payload = answer("delta", {"tool_calls": [{"id": "a", "type": "function", "index": 4, "function": {}}]})
+    before = copy.deepcopy(payload)
+    assert not mends.calls_in_full(payload)
+    assert payload == before
+
+
+@pytest.mark.parametrize(
+    ("payload", "usage"),
+    [
+        ({"x_groq": {"id": "r", "usage": {"prompt_tokens": 3}}}, {"prompt_tokens": 3}),
+        ({"usage": None, "x_groq": {"usage": {"prompt_tokens": 3}}}, {"prompt_tokens": 3}),
+        ({"usage": {"prompt_tokens": 4}, "x_groq": {"usage": {"prompt_tokens": 3}}}, {"prompt_tokens": 4}),
+        ({"x_groq": {"id": "r"}}, None),
+        ({"x_groq": None}, None),
+        ({}, None),
+    ],
+)
+def test_usage_on_top(payload: JSON, usage: object) -> None:
+    before = payload.get("usage")
+    assert mends.usage_on_top(payload) is (before != usage)
+    assert payload.get("usage") == usage
+
+
+def used(prompt: object, completion: object, reasoning: object, total: object) -> JSON:
+    return {
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": total,
+            "completion_tokens_details": {"reasoning_tokens": reasoning},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("payload", "completion"),
+    [
+        (used(12, 2, 320, 334), 322),
+        (used(12, 322, 320, 334), 322),  # they are included already
+        (used(12, 2, 0, 14), 2),
+        (used(12, 2, None, 14), 2),
+        (used(12, 2, "many", 14), 2),
+        (used(12, 2, 320, None), 2),
+        ({"usage": {"completion_tokens": 2}}, 2),
+    ],
+)
+def test_reasoning_counted(payload: JSON, completion: int) -> None:
+    before, total = payload["usage"]["completion_tokens"], payload["usage"].get("total_tokens")
+    assert mends.reasoning_counted(payload) is (before != completion)
+    assert (payload["usage"]["completion_tokens"], payload["usage"].get("total_tokens")) == (completion, total)
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("/home/u/models/Qwen3-8B-Q4_K_M.gguf", "Qwen3-8B-Q4_K_M.gguf"),
+        ("models/Qwen3.gguf", "Qwen3.gguf"),
+        ("./models/x", "x"),
+        ("../x", "x"),
+        ("~/x", "x"),
+        ("C:\\models\\x.gguf", "x.gguf"),
+        ("\\\\server\\share\\x", "x"),
+        ("Qwen3-8B-Q4_K_M.gguf", "Qwen3-8B-Q4_K_M.gguf"),
+        ("ggml-org/gemma-3-4b-it-GGUF:Q4_K_M", "ggml-org/gemma-3-4b-it-GGUF:Q4_K_M"),
+        ("llama3", "llama3"),
+        (None, None),
+    ],
+)
+def test_model_without_path(model: str | None, shown: str | None) -> None:
+    payload = {"model": model, "timings": {"prompt_n": 1}}
+    assert mends.model_without_path(payload) is (model != shown)
+    assert payload == {"model": shown, "timings": {"prompt_n": 1}}
+
+
+@pytest.mark.parametrize(
+    ("provider", "wanted"),
+    [
+        ("mistral", (mends.thinking_apart, mends.calls_in_full, mends.no_empty_calls)),
+        ("groq", (mends.usage_on_top, mends.no_null_arguments)),
+        ("grok", (mends.reasoning_counted,)),
+        ("llamacpp", (mends.model_without_path,)),
+        ("embedded", (mends.model_without_path,)),
+        ("lmstudio", (mends.no_empty_calls,)),
+    ],
+)
+def test_who_has_which(provider: str, wanted: tuple[Mend, ...]) -> None:
+    kind = find(provider)
+    assert kind is not None
+    assert kind.ways.mends == wanted
+
+
+def test_nobody_else_has_any() -> None:
+    mended = {"mistral", "groq", "grok", "llamacpp", "embedded", "lmstudio"}
+    assert {kind.name for kind in PROVIDERS if kind.ways.mends} == mended
+
+
+NAMES = st.sampled_from(
+    [
+        "choices",
+        "delta",
+        "message",
+        "content",
+        "tool_calls",
+        "function",
+        "arguments",
+        "type",
+        "thinking",
+        "text",
+        "usage",
+        "x_groq",
+        "model",
+        "completion_tokens_details",
+        "reasoning_tokens",
+        "completion_tokens",
+        "total_tokens",
+    ]
+)
+JSONS = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.sampled_from(["null", "/a.gguf", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(NAMES, JSONS, max_size=4))
+def test_any_object_can_be_looked_at_and_is_left_alone_where_nothing_is_said(payload: JSON) -> None:
+    for mend in EVERY:
+        before = copy.deepcopy(payload)
+        assert mend(payload) or payload == before

@@ -1,0 +1,129 @@
+"""The list of providers, and what every one of them must be."""
+
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+
+from hoosh.core.chat import ChatRequest, Message, TextPart
+from hoosh.providers import Provider
+from hoosh.providers.registry import PROVIDERS, find
+
+ADDRESSES = {
+    "ollama": "http://localhost:11434",
+    "llamacpp": "http://localhost:8080/v1",
+    "lmstudio": "http://localhost:1234/v1",
+    "localai": "http://localhost:8080/v1",
+    "synapse": "http://localhost:8420/v1",
+    "vllm": "http://localhost:8000/v1",
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "google": "https://generativelanguage.googleapis.com",
+    "deepseek": "https://api.deepseek.com",
+    "mistral": "https://api.mistral.ai/v1",
+    "groq": "https://api.groq.com/openai/v1",
+    "grok": "https://api.x.ai/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "embedded": "embedded://smollm2-135m",
+}
+KEYS = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "google": "GEMINI_API_KEY",
+    "deepseek": "DEEPSEEK_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "grok": "XAI_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+}
+
+
+def test_names_addresses_and_keys() -> None:
+    assert {kind.name: kind.base_url for kind in PROVIDERS} == ADDRESSES
+    assert {kind.name: kind.env[0] for kind in PROVIDERS if kind.env} == KEYS
+
+
+def test_local_servers_are_looked_for_first_and_need_no_key() -> None:
+    kinds = [kind for kind in PROVIDERS if kind.name != "embedded"]
+    assert [kind.local for kind in kinds] == sorted((kind.local for kind in kinds), reverse=True)
+    for kind in PROVIDERS:
+        assert kind.local is not kind.needs_key
+        assert kind.local is not bool(kind.env)
+
+
+@pytest.mark.parametrize("kind", PROVIDERS, ids=lambda kind: kind.name)
+def test_every_provider(kind: Provider) -> None:
+    assert kind.title
+    assert kind.docs.startswith("https://")
+    assert not kind.base_url.endswith("/")
+    assert not re.search(r"\s", kind.base_url)
+    ((name, value),) = kind.sign("the-key")
+    assert name == name.lower()
+    assert b"the-key" in value
+    asked = ChatRequest(model="m", messages=(Message("user", (TextPart("hi"),)),), max_output_tokens=5, stream=True)
+    request = kind.dialect.render(asked, "m", kind.ways)
+    assert request.path.startswith("/")
+    assert b"the-key" not in request.body
+    assert kind.dialect.models_request().path.startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("openai", "openai"),
+        ("OpenAi", "openai"),
+        ("Ollama", "ollama"),
+        ("LlamaCpp", "llamacpp"),
+        ("LmStudio", "lmstudio"),
+        ("LocalAi", "localai"),
+        ("Synapse", "synapse"),
+        ("Anthropic", "anthropic"),
+        ("DeepSeek", "deepseek"),
+        ("Mistral", "mistral"),
+        ("Google", "google"),
+        ("Groq", "groq"),
+        ("Grok", "grok"),
+        ("xai", "grok"),
+        ("XAI", "grok"),
+        ("OpenRouter", "openrouter"),
+        ("vLLM", "vllm"),
+    ],
+)
+def test_types_as_configurations_say_them(said: str, name: str) -> None:
+    kind = find(said)
+    assert kind is not None
+    assert kind.name == name
+
+
+def test_an_unknown_type() -> None:
+    assert find("nope") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "vendors"),
+    [
+        ("gpt-4o", {"openai"}),
+        ("o3-mini", {"openai"}),
+        ("chatgpt-4o-latest", {"openai"}),
+        ("codex-mini", {"openai"}),
+        ("claude-sonnet-4-5", {"anthropic"}),
+        ("gemini-2.5-flash", {"google"}),
+        ("gemma-3-27b-it", {"google"}),
+        ("mistral-large-latest", {"mistral"}),
+        ("open-mixtral-8x7b", {"mistral"}),
+        ("open-mistral-nemo", {"mistral"}),
+        ("devstral-small", {"mistral"}),
+        ("deepseek-chat", {"deepseek"}),
+        ("grok-4", {"grok"}),
+        ("anthropic/claude-haiku-4.5", {"openrouter"}),
+        ("llama3", set()),
+    ],
+)
+def test_whose_model_it_is(model: str, vendors: set[str]) -> None:
+    known = {kind.name for kind in PROVIDERS if any(fnmatchcase(model, glob) for glob in kind.serves)}
+    assert known == vendors
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PROVIDERS if kind.local], ids=lambda kind: kind.name)
+def test_what_a_local_server_has_is_not_known_beforehand(kind: Provider) -> None:
+    assert kind.serves == ()

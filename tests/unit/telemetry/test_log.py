@@ -1,0 +1,164 @@
+"""One line a call, from an allow-list, written in bunches."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from hoosh.core.call import Outcome, Receipt, Wishes
+from hoosh.core.plan import Target
+from hoosh.core.principal import Principal
+from hoosh.core.usage import Usage
+from hoosh.telemetry.log import FLUSH_BYTES, LineJournal, QuietJournal, _JSONFormatter, as_json, as_text
+
+RECEIPT = Receipt(
+    call_id="call-1",
+    model="m",
+    outcome=Outcome.OK,
+    status=200,
+    principal=Principal("laptop", "secret-pool"),
+    target=Target("one", "m-1"),
+    attempts=2,
+    usage=Usage(input=5, output=7),
+    stream=True,
+    first_event_ns=1_500_000,
+    total_ns=2_500_000,
+)
+FAILED = msgspec.structs.replace(
+    RECEIPT, outcome=Outcome.FAILED, status=502, error="upstream_error", target=None, wishes=Wishes(agent="crew")
+)
+ALLOWED = {
+    *("time_ms", "event", "id", "outcome", "status", "key", "model", "provider", "provider_model", "attempts"),
+    *("stream", "input_tokens", "output_tokens", "usage", "first_event_us", "total_us"),
+}
+
+
+class Stream(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+def test_a_line_has_the_allowed_fields_and_no_others() -> None:
+    line = json.loads(as_json(RECEIPT))
+    assert set(line) == ALLOWED
+    assert set(json.loads(as_json(FAILED))) == ALLOWED | {"error", "agent"}
+    assert line["time_ms"] > 1_600_000_000_000
+    del line["time_ms"]
+    assert line == {
+        "event": "call",
+        "id": "call-1",
+        "outcome": "ok",
+        "status": 200,
+        "key": "laptop",
+        "model": "m",
+        "provider": "one",
+        "provider_model": "m-1",
+        "attempts": 2,
+        "stream": True,
+        "input_tokens": 5,
+        "output_tokens": 7,
+        "usage": "reported",
+        "first_event_us": 1500,
+        "total_us": 2500,
+    }
+
+
+def test_the_same_as_text() -> None:
+    assert as_text(RECEIPT) == "200 m -> one/m-1 5+7 tokens 2 ms ok call-1"
+    assert as_text(FAILED) == "502 m -> - 5+7 tokens 2 ms failed upstream_error call-1"
+
+
+@pytest.mark.parametrize("line", [as_json, as_text])
+@pytest.mark.parametrize("model", ["a\nb", "a\r\nb", "a\x1b[2J"])
+def test_a_clients_word_cannot_make_a_second_line(line: Callable[[Receipt], str], model: str) -> None:
+    written = line(msgspec.structs.replace(RECEIPT, model=model, target=Target("one", model)))
+    assert len(written.splitlines()) == 1
+    assert "\x1b" not in written
+
+
+def test_lines_are_gathered_and_written_once() -> None:
+    async def main() -> None:
+        stream = Stream()
+        journal = LineJournal(stream, as_json)
+        for n in range(20):
+            journal.note(msgspec.structs.replace(RECEIPT, call_id=f"call-{n}"))
+        assert stream.writes == 0
+        async with asyncio.timeout(60):
+            while not stream.writes:
+                await asyncio.sleep(0.01)
+        assert stream.writes == 1
+        assert [json.loads(line)["id"] for line in stream.getvalue().splitlines()] == [f"call-{n}" for n in range(20)]
+        journal.note(RECEIPT)  # the timer is armed again
+        async with asyncio.timeout(60):
+            while stream.writes < 2:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_many_lines_do_not_wait_for_the_timer() -> None:
+    async def main() -> None:
+        stream = Stream()
+        journal = LineJournal(stream, lambda receipt: "x" * (FLUSH_BYTES // 4))
+        for _ in range(4):
+            assert stream.writes == 0
+            journal.note(RECEIPT)
+        assert stream.writes == 1
+        journal.flush()
+        assert stream.writes == 1  # nothing is left
+
+    asyncio.run(main())
+
+
+def test_what_is_left_is_written_at_the_end() -> None:
+    async def main() -> None:
+        stream = Stream()
+        journal = LineJournal(stream, as_text)
+        journal.note(RECEIPT)
+        journal.flush()
+        assert stream.getvalue() == as_text(RECEIPT) + "\n"
+
+    asyncio.run(main())
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError("no space left")
+
+
+def test_a_log_that_cannot_be_written_stops_no_call() -> None:
+    async def main() -> None:
+        closed = io.StringIO()
+        closed.close()
+        for stream in (closed, Full()):
+            journal = LineJournal(stream, as_json)
+            journal.note(RECEIPT)
+            journal.flush()
+            journal.note(RECEIPT)
+            journal.flush()
+
+    asyncio.run(main())
+    QuietJournal().note(RECEIPT)
+
+
+def test_an_entry_of_the_log_is_one_json_object() -> None:
+    record = logging.LogRecord("hoosh.x", logging.WARNING, "x.py", 1, "two\nlines %s", ("here",), None)
+    text = _JSONFormatter().format(record)
+    line = json.loads(text)
+    assert "\n" not in text
+    assert (line["event"], line["level"], line["logger"], line["message"]) == (
+        "log",
+        "warning",
+        "hoosh.x",
+        "two\nlines here",
+    )
+    assert "traceback" not in line
