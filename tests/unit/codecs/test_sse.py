@@ -28,6 +28,8 @@ def data(*pieces: bytes) -> list[bytes]:
         (b"data: a\n\ndata: b\n\ndata: [DONE]\n\n", [b"a", b"b", b"[DONE]"]),
         (b"data: a\r\n\r\n", [b"a"]),
         (b"data: a\r\r", [b"a"]),
+        (b"data: a\r\n\n", [b"a"]),
+        (b"data: a\rdata: b\n\n", [b"a\nb"]),
         (b"data: a\r\n\rdata: b\n\r\n", [b"a", b"b"]),
         (b"data: a\ndata: b\n\n", [b"a\nb"]),
         (b"data\n\n", [b""]),

@@ -1,0 +1,455 @@
+"""Every key of the configuration changes something: each is set in a file, and what is built from it is looked at.
+
+A row is (key, one file, another file, what to look at, what it must be for each). Files are read as `hoosh serve` reads
+them. Nothing is asked over the network; what `serve` hands to its server is looked at in a process of its own.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+import pytest
+
+from engine_world import BODY
+from gateway import clean_environ
+from hoosh.app import Gateway, ask, known_types, page
+from hoosh.config.load import load
+from hoosh.config.schema import Config
+from hoosh.core.call import Hold, Wishes
+from hoosh.core.errors import ConnectFailed, HooshError
+from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.engine.backend import Backend
+from hoosh.local.embedded import has_engine
+from hoosh.telemetry.log import QuietJournal
+from hoosh.transport.pool import HTTPTransport
+from hoosh.transport.settings import TransportSettings
+
+QUIET = "[discovery]\nenabled = false\nenv_keys = false\nrefresh_s = 0\n[embedded]\nenabled = false\n"
+LOOKING = "[discovery]\nenv_keys = false\n[embedded]\nenabled = false\n"
+KEY = "[[keys]]\nname = 'laptop'\ntoken = '{token}'\n"
+TOKEN = "a-token-of-good-length"
+ENVIRON = {"HTTP_PROXY": "http://proxy:3128", "OPENAI_API_KEY": "sk-of-the-environment"}
+
+
+def one(*lines: str) -> str:
+    """One provider at a port where nobody listens."""
+    lines = ("type = 'openai'", "name = 'p'", "base_url = 'http://127.0.0.1:9/v1'", *lines)
+    return QUIET + "[[providers]]\n" + "\n".join(_last_wins(lines)) + "\n"
+
+
+def _last_wins(lines: tuple[str, ...]) -> list[str]:
+    """Of several lines for one key."""
+    return list({line.partition(" ")[0]: line for line in lines if line}.values())
+
+
+def two(first: str, second: str) -> str:
+    return one("models = ['m']", first) + one("name = 'q'", "models = ['m']", second).removeprefix(QUIET)
+
+
+class Asked(HTTPTransport):
+    """Notes what would be asked; nobody answers."""
+
+    def __init__(self) -> None:
+        super().__init__(TransportSettings())
+        self.timeouts: list[Timeouts] = []
+
+    def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> Any:
+        self.timeouts.append(timeouts)
+        raise ConnectFailed("nobody is there")
+
+
+class Built(NamedTuple):
+    """`http` is the gateway's own transport, `asked` what stood in its place while servers were looked for."""
+
+    gateway: Gateway
+    http: HTTPTransport
+    asked: Asked
+
+    @property
+    def backend(self) -> Backend:
+        (backend,) = self.gateway.catalog.backends.values()
+        return backend
+
+
+Look = Callable[[Built], object]
+
+
+class Row(NamedTuple):
+    key: str
+    before: str
+    after: str
+    look: Callable[[Built], object]
+    is_before: object
+    is_after: object
+
+
+def wire(built: Built) -> object:
+    request, backend = DIALECT.parse(BODY[:-1] + b',"max_tokens":500}'), built.backend
+    sent = backend.provider.dialect.pass_on(request, BODY[:-1] + b',"max_tokens":500}', "m", backend.ways)
+    return json.loads(sent.body)["max_tokens"]
+
+
+def routed(model: str) -> Look:
+    return lambda built: [str(target) for target in built.gateway.catalog.route(model, Wishes()).targets]
+
+
+def planned(field: str) -> Look:
+    return lambda built: getattr(built.gateway.catalog.route("p/m", Wishes()), field)
+
+
+def backend(field: str) -> Look:
+    return lambda built: getattr(built.backend, field)
+
+
+def timeout(field: str) -> Look:
+    return lambda built: getattr(built.backend.timeouts, field)
+
+
+def transport(field: str) -> Look:
+    return lambda built: getattr(built.http._settings, field)
+
+
+def engine(field: str) -> Look:
+    def look(built: Built) -> object:
+        assert built.gateway.supervisor is not None
+        return getattr(built.gateway.supervisor._settings, field)
+
+    return look
+
+
+def names(built: Built) -> object:
+    return sorted(built.gateway.catalog.backends)
+
+
+def caller(token: str) -> Look:
+    def look(built: Built) -> object:
+        try:
+            return built.gateway.keys.identify(token).key_id
+        except HooshError as error:
+            return error.status
+
+    return look
+
+
+def background(built: Built) -> object:
+    """The tasks that a server starts; they are ended before they run."""
+    built.gateway.start_background()
+    return len(built.gateway._tasks)
+
+
+async def status_of_a_large_body(built: Built) -> object:
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * 5000, "more_body": False}
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+    await built.gateway.app(scope, receive, send)
+    return statuses[0]
+
+
+async def second_answer(built: Built) -> object:
+    """How the second of two calls in a row ends."""
+    told: list[int] = []
+    for _ in range(2):
+        try:
+            await ask(built.gateway, BODY.replace(b'"m"', b'"p/m"'), lambda data: None, DIALECT)
+        except HooshError as error:
+            told.append(error.status)
+    return told[-1]
+
+
+async def room(built: Built) -> object:
+    """What a pool says to a hold of 5000 tokens."""
+    try:
+        await built.gateway.engine._world.budgets.reserve(Hold(id="1", pool="small", tokens=5000))
+    except HooshError as error:
+        return error.code
+    return "ok"
+
+
+async def interval(built: Built) -> object:
+    return json.loads(await page(built.gateway, "/v1/health/providers"))["check_interval_secs"]
+
+
+def asked_for_s(built: Built) -> object:
+    return {timeouts.total_s for timeouts in built.asked.timeouts}
+
+
+def model_file(built: Built) -> object:
+    supervisor = built.gateway.supervisor
+    return supervisor and supervisor._settings.model_path.name
+
+
+def embedded(*lines: str) -> str:
+    lines = ("model_path = 'a.gguf'", "preload = false", *lines)
+    return QUIET.replace("[embedded]\nenabled = false\n", "[embedded]\n" + "\n".join(_last_wins(lines)) + "\n")
+
+
+PLAIN = one()
+LOCAL_BUDGET = "[[budgets]]\nname = '{name}'\ncapacity = {capacity}\n"
+ROWS = (
+    Row(
+        "server.body_limit_bytes",
+        QUIET,
+        QUIET + "[server]\nbody_limit_bytes = 1024\n",
+        status_of_a_large_body,
+        400,
+        413,
+    ),
+    Row(
+        "keys.token", QUIET + KEY.format(token="b" * 20), QUIET + KEY.format(token=TOKEN), caller(TOKEN), 401, "laptop"
+    ),
+    Row(
+        "keys.name",
+        QUIET + KEY.format(token=TOKEN),
+        QUIET + KEY.format(token=TOKEN).replace("laptop", "desk"),
+        caller(TOKEN),
+        "laptop",
+        "desk",
+    ),
+    Row(
+        "keys.pool",
+        QUIET + KEY.format(token=TOKEN),
+        QUIET + KEY.format(token=TOKEN) + "pool = 'small'\n" + LOCAL_BUDGET.format(name="small", capacity=9),
+        lambda built: built.gateway.keys.identify(TOKEN).pool,
+        "default",
+        "small",
+    ),
+    Row("providers.type", PLAIN, one("type = 'groq'"), lambda built: built.backend.provider.name, "openai", "groq"),
+    Row("providers.name", PLAIN, one("name = 'q'"), names, ["p"], ["q"]),
+    Row(
+        "providers.base_url",
+        PLAIN,
+        one("base_url = 'http://127.0.0.1:7/'"),
+        backend("base_url"),
+        "http://127.0.0.1:9/v1",
+        "http://127.0.0.1:7",
+    ),
+    Row(
+        "providers.api_key", PLAIN, one("api_key = 'sk-1'"), backend("auth"), (), ((b"authorization", b"Bearer sk-1"),)
+    ),
+    Row("providers.models", two("", ""), two("", "models = ['n']"), routed("m"), ["p/m", "q/m"], ["p/m"]),
+    Row("providers.priority", two("", ""), two("", "priority = 1"), routed("m"), ["p/m", "q/m"], ["q/m", "p/m"]),
+    Row("providers.enabled", PLAIN, one("enabled = false"), names, ["p"], []),
+    Row("providers.local", PLAIN, one("local = true"), backend("local"), False, True),
+    Row("providers.max_tokens_limit", PLAIN, one("max_tokens_limit = 99"), wire, 500, 99),
+    Row("providers.rate_limit_rpm", PLAIN, one("rate_limit_rpm = 1"), second_answer, 502, 429),
+    Row("providers.connect_timeout_s", PLAIN, one("connect_timeout_s = 3"), timeout("connect_s"), 10, 3),
+    Row("providers.first_byte_timeout_s", PLAIN, one("first_byte_timeout_s = 3"), timeout("first_byte_s"), 300, 3),
+    Row("providers.idle_timeout_s", PLAIN, one("idle_timeout_s = 3"), timeout("idle_s"), 120, 3),
+    Row("providers.total_timeout_s", PLAIN, one("total_timeout_s = 3"), timeout("total_s"), 3600, 3),
+    Row("network.ca_file", PLAIN, PLAIN + "[network]\nca_file = 'a.gguf'\n", transport("ca_file"), "", "{path}/a.gguf"),
+    Row(
+        "network.trust_env_proxy",
+        PLAIN,
+        PLAIN + "[network]\ntrust_env_proxy = false\n",
+        lambda built: bool(built.http._settings.proxies.http),
+        True,
+        False,
+    ),
+    Row(
+        "network.max_reply_bytes",
+        PLAIN,
+        PLAIN + "[network]\nmax_reply_bytes = 2048\n",
+        transport("max_reply_bytes"),
+        67_108_864,
+        2048,
+    ),
+    Row("network.connect_timeout_s", PLAIN, PLAIN + "[network]\nconnect_timeout_s = 4\n", timeout("connect_s"), 10, 4),
+    Row(
+        "network.first_byte_timeout_s",
+        PLAIN,
+        PLAIN + "[network]\nfirst_byte_timeout_s = 4\n",
+        timeout("first_byte_s"),
+        300,
+        4,
+    ),
+    Row("network.idle_timeout_s", PLAIN, PLAIN + "[network]\nidle_timeout_s = 4\n", timeout("idle_s"), 120, 4),
+    Row("network.total_timeout_s", PLAIN, PLAIN + "[network]\ntotal_timeout_s = 4\n", timeout("total_s"), 3600, 4),
+    Row("aliases", PLAIN, PLAIN + "[aliases]\n'p/m' = 'p/n'\n", routed("p/m"), ["p/m"], ["p/n"]),
+    Row("budgets.name", QUIET, QUIET + LOCAL_BUDGET.format(name="small", capacity=9999), room, "invalid_request", "ok"),
+    Row(
+        "budgets.capacity",
+        QUIET + LOCAL_BUDGET.format(name="small", capacity=9999),
+        QUIET + LOCAL_BUDGET.format(name="small", capacity=9),
+        room,
+        "ok",
+        "budget_exceeded",
+    ),
+    Row("retry.tries", PLAIN, PLAIN + "[retry]\ntries = 7\n", planned("tries"), 2, 7),
+    Row("retry.max_attempts", PLAIN, PLAIN + "[retry]\nmax_attempts = 7\n", planned("attempts"), 6, 7),
+    Row("retry.base_delay_s", PLAIN, PLAIN + "[retry]\nbase_delay_s = 7\n", planned("base_s"), 0.25, 7),
+    Row("retry.max_delay_s", PLAIN, PLAIN + "[retry]\nmax_delay_s = 7\n", planned("max_s"), 8, 7),
+    Row(
+        "discovery.enabled",
+        LOOKING,
+        LOOKING.replace("env_keys", "enabled = false\nenv_keys"),
+        lambda built: bool(built.asked.timeouts),
+        True,
+        False,
+    ),
+    Row(
+        "discovery.timeout_ms",
+        LOOKING,
+        LOOKING.replace("env_keys", "timeout_ms = 70\nenv_keys"),
+        asked_for_s,
+        {0.3},
+        {0.07},
+    ),
+    Row("discovery.env_keys", QUIET, QUIET.replace("env_keys = false\n", ""), names, [], ["openai"]),
+    Row("discovery.refresh_s", QUIET, QUIET.replace("refresh_s = 0", "refresh_s = 7"), interval, 0, 7),
+    Row("discovery.refresh_s", QUIET, QUIET.replace("refresh_s = 0", "refresh_s = 7"), background, 0, 1),
+)
+ENGINE_ROWS = (
+    Row("embedded.enabled", embedded(), embedded("enabled = false"), names, ["embedded"], []),
+    Row(
+        "embedded.model",
+        embedded(),
+        embedded("model = 'mine'"),
+        routed("default"),
+        ["embedded/smollm2-135m"],
+        ["embedded/mine"],
+    ),
+    Row("embedded.model", embedded(), embedded("model = 'mine'"), engine("alias"), "smollm2-135m", "mine"),
+    Row("embedded.model_path", embedded(), embedded("model_path = 'b.gguf'"), model_file, "a.gguf", "b.gguf"),
+    Row("embedded.context_tokens", embedded(), embedded("context_tokens = 777"), engine("context_tokens"), 4096, 777),
+    Row("embedded.parallel", embedded(), embedded("parallel = 7"), engine("parallel"), 2, 7),
+    Row("embedded.threads", embedded(), embedded("threads = 7"), engine("threads"), 0, 7),
+    Row("embedded.preload", embedded(), embedded("preload = true"), background, 0, 1),
+)
+# What `hoosh serve` passes on: (key, file, place in what SERVE prints, before, after).
+SERVED = (
+    ("server.bind", "[server]\nbind = 'localhost'\n", "bind", "127.0.0.1", "localhost"),
+    ("server.port", "[server]\nport = 9\n", "port", 8088, 9),
+    ("server.header_timeout_s", "[server]\nheader_timeout_s = 7\n", "head_timeout_s", 10, 7),
+    ("server.body_timeout_s", "[server]\nbody_timeout_s = 7\n", "body_timeout_s", 60, 7),
+    ("server.header_limit_bytes", "[server]\nheader_limit_bytes = 2048\n", "head_limit_bytes", 32768, 2048),
+    ("server.drain_s", "[server]\ndrain_s = 7\n", "drain_s", 30, 7),
+    ("logging.level", "[logging]\nlevel = 'error'\n", "level", "INFO", "ERROR"),
+    ("logging.format", "[logging]\nformat = 'text'\n", "entry", "{", "WARNING hoosh: here"),
+    ("logging.format", "[logging]\nformat = 'text'\n", "line", "as_json", "as_text"),
+)
+
+
+def leaves(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
+    """Every key that holds a value, tables and lists of tables taken apart."""
+    for field in msgspec.structs.fields(kind):
+        inner = get_args(field.type)[0]
+        inner = next((item for item in get_args(inner) if _is_table(item)), inner)
+        if _is_table(inner):
+            yield from leaves(inner, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
+
+
+def _is_table(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def test_no_key_is_forgotten_and_none_is_made_up() -> None:
+    keys = set(leaves(Config))
+    assert {"server.port", "providers.models", "aliases", "budgets.capacity", "embedded.preload"} <= keys
+    assert {row[0] for row in (*ROWS, *ENGINE_ROWS, *SERVED)} == keys
+
+
+def seen(directory: Path, text: str, look: Look) -> object:
+    async def main() -> object:
+        path = directory / "hoosh.toml"
+        path.write_text(text)
+        gateway = Gateway(load(path, ENVIRON, known_types()), {**ENVIRON, "HOOSH_HOME": str(directory)}, QuietJournal())
+        http, asked = gateway.http, Asked()
+        gateway.http = asked  # from here on used by discovery only
+        try:
+            await gateway.open()
+            found = look(Built(gateway, http, asked))
+            return await found if isinstance(found, Awaitable) else found
+        finally:
+            await gateway.close()
+            await http.aclose()
+
+    for name in ("a.gguf", "b.gguf"):
+        (directory / name).write_bytes(b"GGUF")
+    return asyncio.run(main())
+
+
+def check(row: Row, directory: Path) -> None:
+    expected = row.is_after
+    if isinstance(expected, str):
+        expected = expected.replace("{path}", str(directory))
+    assert (seen(directory, row.before, row.look), seen(directory, row.after, row.look)) == (row.is_before, expected)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+def test_a_key_changes_what_is_built(row: Row, tmp_path: Path) -> None:
+    check(row, tmp_path)
+
+
+@pytest.mark.skipif(not has_engine(), reason="the embedded engine is not installed")
+@pytest.mark.parametrize("row", ENGINE_ROWS, ids=lambda row: row.key)
+def test_a_key_changes_the_embedded_engine(row: Row, tmp_path: Path) -> None:
+    check(row, tmp_path)
+
+
+# Runs `hoosh serve` for each file named, with its two ends (the listening socket, the server) put out of the way.
+SERVE = """
+import asyncio, json, logging, os, sys
+from pathlib import Path
+import hoosh.http.server as server, hoosh.telemetry.log as log
+from hoosh import cli
+
+class Socket:
+    def getsockname(self): return ("", 1)
+    def close(self): pass
+
+told = {}
+def listen(bind, port):
+    told.update(bind=bind, port=port)
+    return Socket()
+async def serve(app, listening, settings, stopping):
+    root = logging.getLogger()
+    entry = root.handlers[0].format(logging.LogRecord("hoosh", logging.WARNING, "", 1, "here", None, None))
+    told.update(level=logging.getLevelName(root.level), entry=entry if entry[0] != "{" else "{", drain_s=settings.drain_s)
+    told.update({name: getattr(settings.door, name) for name in settings.door.__struct_fields__})
+class Journal(log.LineJournal):
+    def __init__(self, stream, line):
+        told["line"] = line.__name__
+        super().__init__(stream, line)
+server.listen, server.serve, log.LineJournal = listen, serve, Journal
+lines = []
+for name in sys.argv[1:]:
+    told = {}
+    config, path = cli._load(Path(name), os.environ)
+    asyncio.run(cli._serve(config, path))
+    lines.append(told)
+print("\\n" + json.dumps(lines))
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    """What SERVE saw without any of the keys, then with each."""
+    home = tmp_path_factory.mktemp("served")
+    files = [home / f"{n}.toml" for n in range(len(SERVED) + 1)]
+    for file, text in zip(files, ["", *(row[1] for row in SERVED)], strict=True):
+        file.write_text(QUIET + text)
+    command = [sys.executable, "-c", SERVE, *map(str, files)]
+    done = subprocess.run(command, env=clean_environ(home), cwd=home, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    told: list[dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+@pytest.mark.parametrize("n", range(len(SERVED)), ids=lambda n: SERVED[n][0])
+def test_a_key_changes_what_serve_starts(served: list[dict[str, object]], n: int) -> None:
+    _, _, place, before, after = SERVED[n]
+    assert (served[0][place], served[n + 1][place]) == (before, after)
