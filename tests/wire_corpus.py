@@ -207,7 +207,7 @@ def differences(wanted: Folded, got: Folded | UpstreamError) -> list[str]:
 
 def asked_in_openai(record: Record) -> ChatRequest | None:
     """The chat request that an OpenAI client would have sent for the record; None where it has no words for it."""
-    from hoosh.dialects.openai_chat import DIALECT  # noqa: PLC0415
+    from hoosh.dialects.openai_chat import DIALECT
 
     body = norm().to_openai(record)
     if body is None or not body.get("messages"):

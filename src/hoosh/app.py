@@ -43,6 +43,8 @@ from hoosh.transport.settings import TransportSettings
 # What the file names comes first, then what is found, then the small model of our own.
 FOUND_PRIORITY = 20
 EMBEDDED_PRIORITY = 30
+# What a store gets at the end to take the last settlements.
+STOP_S = 10.0
 
 
 class SystemClock:
@@ -120,7 +122,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "settler"):
-            await self.settler.stop()
+            await self.settler.stop(STOP_S)
         if self.supervisor is not None:
             await self.supervisor.stop()
         await self.http.aclose()

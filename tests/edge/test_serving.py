@@ -132,6 +132,15 @@ def test_keys_are_asked_for_once_there_are_some(fake: Provider, tmp_path: Path) 
     assert "sk-upstream" not in log
 
 
+def test_a_repeated_request_id_does_not_make_calls_free(fake: Provider, tmp_path: Path) -> None:
+    budget = '[[budgets]]\nname = "small"\ncapacity = 100\n'
+    asked = {"model": "echo", "messages": HI, "max_tokens": 20, "pool": "small"}
+    with serving(tmp_path, one_provider(fake.url) + budget) as gateway:
+        statuses = [gateway.json(asked, "x-request-id: same").status for _ in range(30)]
+    assert 200 in statuses
+    assert statuses[-1] == 429
+
+
 def test_a_budget_refuses_what_it_cannot_hold(fake: Provider, tmp_path: Path) -> None:
     budget = '[[budgets]]\nname = "small"\ncapacity = 100\n'
     with serving(tmp_path, one_provider(fake.url) + budget) as gateway:

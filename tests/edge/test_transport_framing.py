@@ -258,6 +258,39 @@ NOT_HTTP = {
 }
 
 
+@pytest.mark.parametrize(
+    ("exchanges", "loss", "stale"),
+    [
+        (1, None, False),
+        (2, None, True),
+        (2, ConnectionResetError(), True),
+        (2, BrokenPipeError(), True),
+        (2, TimeoutError(), False),
+        (2, OSError(113, "No route to host"), False),
+    ],
+)
+def test_stale_is_what_the_peer_closed_after_an_earlier_reply(
+    exchanges: int, loss: Exception | None, stale: bool
+) -> None:
+    async def main() -> None:
+        connection = Connection("host", "key", SETTINGS, lambda _: None)
+        socket = MemoryTransport(connection)
+        connection.connection_made(socket)
+        for _ in range(exchanges - 1):
+            sending = asyncio.ensure_future(connection.send(b"", PATIENT, asyncio.get_running_loop().time() + 60))
+            await asyncio.sleep(0)
+            socket.feed([COUNTED])
+            await sending
+        sending = asyncio.ensure_future(connection.send(b"", PATIENT, asyncio.get_running_loop().time() + 60))
+        await asyncio.sleep(0)
+        connection.connection_lost(loss)
+        with pytest.raises(Reset):
+            await sending
+        assert connection.stale is stale
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("name", NOT_HTTP)
 def test_what_is_not_a_reply_is_refused_before_it_is_entered(name: str) -> None:
     data = NOT_HTTP[name]

@@ -17,6 +17,7 @@ from edge.fake_upstream import (
     Rst,
     Send,
     SendForever,
+    Stall,
     eventually,
     run_on,
 )
@@ -139,6 +140,36 @@ def test_a_used_up_connection_is_not_handed_out(loop: Loop, after: list[Action])
             assert await fetch(transport, upstream.url) == (200, b"ok")
             assert [len(peer.requests) for peer in upstream.peers] == [1, 1]
             await transport.aclose()
+
+    run_on(loop, main())
+
+
+def test_a_connection_that_just_died_is_not_handed_out(loop: Loop) -> None:
+    async def main() -> None:
+        transport = HTTPTransport(TransportSettings())
+        async with FakeUpstream([Expect(), Send(OK)]) as upstream:
+            await fetch(transport, upstream.url)
+            [connection] = transport._open
+            connection.abort()  # and no turn of the loop yet
+            assert transport.take(transport.route(upstream.url)) is None
+            await eventually(lambda: transport.open_connections == 0)
+
+    run_on(loop, main())
+
+
+def test_a_request_that_was_not_read_to_its_end_uses_the_connection_up(loop: Loop) -> None:
+    async def head_only(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+
+    async def main() -> None:
+        transport = HTTPTransport(TransportSettings())
+        large = WireRequest("/chat", bytes(64 << 20))
+        stall = Stall(asyncio.Event())
+        async with FakeUpstream([head_only, Send(OK), stall]) as upstream:
+            async with transport.exchange(upstream.url, large, PATIENT) as reply:
+                assert await reply.read() == b"ok"
+            assert transport.idle_connections == 0
+            await eventually(lambda: transport.open_connections == 0)
 
     run_on(loop, main())
 

@@ -123,6 +123,39 @@ def test_a_reader_that_pauses_is_not_silence_of_the_provider(loop: Loop) -> None
     run_on(loop, main())
 
 
+def test_a_timer_that_fires_early_is_set_again(loop: Loop) -> None:
+    """One is left over from the exchange before; nobody may lose time by it, or gain any."""
+
+    async def main() -> None:
+        transport = HTTPTransport(TransportSettings())
+        async with FakeUpstream([Expect(), Send(OK), Expect()]) as upstream:
+            assert await drain(transport, upstream.url, patient()) == b"ok"
+            [connection] = transport._open
+            connection._arm(asyncio.get_running_loop().time())
+            with pytest.raises(NoFirstEvent):
+                await drain(transport, upstream.url, patient(first_byte_s=2 * SOON_S, total_s=PATIENCE_S / 6))
+            await eventually(lambda: transport.open_connections == 0)
+
+    run_on(loop, main())
+
+
+def test_a_timer_that_fires_while_nobody_waits_ends_nothing(loop: Loop) -> None:
+    async def main() -> None:
+        transport = HTTPTransport(TransportSettings())
+        async with FakeUpstream([Expect(), Send(HEAD)]) as upstream:
+            async with transport.exchange(upstream.url, POST, patient()) as reply:
+                connection = reply._connection
+                assert connection is not None
+                connection._wait_until = now = asyncio.get_running_loop().time()
+                connection._arm(now)
+                await eventually(lambda: connection._timer_at > now)
+                assert connection.error is None
+                assert connection._timer_at == connection._total_at
+            await eventually(lambda: transport.open_connections == 0)
+
+    run_on(loop, main())
+
+
 def test_the_total_ends_an_exchange_that_nobody_reads(loop: Loop) -> None:
     async def main() -> None:
         transport = HTTPTransport(TransportSettings())

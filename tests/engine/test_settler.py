@@ -85,7 +85,7 @@ class Office:
 
     async def close(self) -> None:
         async with asyncio.timeout(60):
-            await self.settler.stop()
+            await self.settler.stop(60)
 
 
 def test_drain_waits_for_the_store() -> None:

@@ -77,7 +77,10 @@ class ProviderConfig(_Table, frozen=True):
         Tokens | None, Meta(description="Most output tokens that a call may ask of it.", examples=[4096])
     ] = None
     rate_limit_rpm: Annotated[
-        Count | None, Meta(description="Most requests per minute that hoosh sends to it.", examples=[600])
+        Count | None,
+        Meta(
+            description="Requests per minute that hoosh sends to it; a tenth of them may come at once.", examples=[600]
+        ),
     ] = None
     connect_timeout_s: Annotated[
         Seconds | None, Meta(description="Replaces `network.connect_timeout_s` for this one.", examples=[3.0])
@@ -113,7 +116,7 @@ class ProviderConfig(_Table, frozen=True):
 class NetworkConfig(_Table, frozen=True):
     ca_file: Annotated[
         Path | None,
-        Meta(description="PEM file of the certificates to trust, in place of the system's.", examples=["ca.pem"]),
+        Meta(description="PEM file of the certificates to trust, besides the system's.", examples=["ca.pem"]),
     ] = None
     trust_env_proxy: Annotated[
         bool, Meta(description="Whether HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are obeyed.")
@@ -154,7 +157,8 @@ class DiscoveryConfig(_Table, frozen=True):
         bool, Meta(description="Whether a provider's key in the environment, as OPENAI_API_KEY, turns it on.")
     ] = True
     refresh_s: Annotated[
-        float, Meta(ge=0, le=86400, description="Time between two looks at what providers serve; 0 looks only once.")
+        float,
+        Meta(ge=0, le=86400, description="Time between two looks at what local providers serve; 0 looks only once."),
     ] = 30.0
 
 

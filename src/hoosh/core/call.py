@@ -30,9 +30,12 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request's identity. Named before anything is acquired: `id` is the root of every reservation's id."""
+    """One request's identity. Named before anything is acquired: `id` is the root of every reservation's id, and so
+    never the client's choice; `request_id` is what the client and the log call it.
+    """
 
     id: str
+    request_id: str = ""
     dialect: str
     request: ChatRequest
     body: bytes
@@ -71,6 +74,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What is logged and counted of a finished call: one value for all of them."""
 
     call_id: str
+    request_id: str = ""
     model: str
     outcome: Outcome
     status: int

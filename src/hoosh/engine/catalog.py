@@ -104,9 +104,10 @@ class Catalog:
         self._publish()
 
     def _note_failure(self, standing: Standing, error: UpstreamError) -> None:
+        before = standing.status
         standing.failures += 1
         standing.last_error = error.message
-        if standing.failures == DOWN_AFTER:
+        if standing.status != before:
             self._publish()
 
     async def _probe(self, backend: Backend) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from hoosh.core.errors import HooshError
 from hoosh.core.wire import Timeouts
@@ -16,12 +17,17 @@ def address(provider: Provider, environ: Mapping[str, str]) -> str:
     host = environ.get(provider.host_env, "").strip().rstrip("/") if provider.host_env else ""
     if not host:
         return provider.base_url
-    host = host if "://" in host else f"http://{host}"
-    scheme, _, rest = host.partition("://")
-    # Ollama listens on every interface by that name; one connects to it by loopback.
-    rest = rest.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - a place to connect to, not to bind
-    default_port = provider.base_url.rpartition(":")[2]
-    return f"{scheme}://{rest}" if ":" in rest else f"{scheme}://{rest}:{default_port}"
+    parts = urlsplit(host if "://" in host else f"http://{host}")
+    # Ollama listens on every interface by these names; one connects to it by loopback.
+    name = parts.hostname if parts.hostname not in (None, "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    name = f"[{name}]" if name and ":" in name else name
+    default_port = {"http": 80, "https": 443}[parts.scheme] if "://" in host else urlsplit(provider.base_url).port
+    return f"{parts.scheme}://{name}:{parts.port or default_port}"
+
+
+def is_loopback(url: str) -> bool:
+    name = urlsplit(url).hostname or ""
+    return name in {"localhost", "::1"} or name.startswith("127.")
 
 
 async def discover(
@@ -39,7 +45,9 @@ async def discover(
     for (url, kinds), body in zip(by_address.items(), bodies, strict=True):
         if body is not None:
             provider = next((kind for kind in kinds if kind.signature and kind.signature in body), kinds[-1])
-            found.append(Backend(name=provider.name, provider=provider, base_url=url, ways=provider.ways, local=True))
+            found.append(
+                Backend(name=provider.name, provider=provider, base_url=url, ways=provider.ways, local=is_loopback(url))
+            )
     return sorted(found, key=lambda backend: providers.index(backend.provider))
 
 

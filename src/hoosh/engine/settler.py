@@ -5,7 +5,9 @@ may hit. A `finally` that awaited would be cancelled there and settle nothing.
 """
 
 import asyncio
+import logging
 from collections import deque
+from contextlib import suppress
 
 from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
@@ -13,6 +15,7 @@ from hoosh.core.usage import Usage
 from hoosh.policy.estimate import guess
 from hoosh.ports import Budgets, Clock, Journal, Observer
 
+log = logging.getLogger("hoosh.settler")
 RETRY_S = 0.1
 MAX_RETRY_S = 5.0
 # nginx's word for a client that left before the answer; in receipts only.
@@ -65,8 +68,13 @@ class Settler:
         """Wait until all that was settled is written."""
         await self._idle.wait()
 
-    async def stop(self) -> None:
-        await self.drain()
+    async def stop(self, limit_s: float) -> None:
+        """A store that stays away must not keep the process: what is left after `limit_s` is told in the log."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self.drain()
+        if self._queue:
+            log.error("%d settlements could not be written: %s", len(self._queue), [line.id for line in self._queue])
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
@@ -98,6 +106,7 @@ class Settler:
         call, error = account.call, account.error
         return Receipt(
             call_id=call.id,
+            request_id=call.request_id,
             model=call.request.model,
             outcome=account.outcome,
             status=_status(account.outcome, error),

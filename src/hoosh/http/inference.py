@@ -8,7 +8,7 @@ from hoosh.core.principal import ANONYMOUS
 from hoosh.dialects import ClientDialect
 from hoosh.engine.engine import Engine
 from hoosh.http.asgi import Exchange
-from hoosh.http.request import Limits, check_json, pool_in, read_body, wishes_of
+from hoosh.http.request import Limits, check_json, new_id, pool_in, read_body, wishes_of
 from hoosh.http.sink import ASGISink
 from hoosh.ports import Clock, Keys
 
@@ -33,7 +33,8 @@ class Inference:
         if principal is not ANONYMOUS and wishes.pool not in ("", principal.pool):
             raise Forbidden(f"key '{principal.key_id}' may not charge pool '{wishes.pool}'", param="pool")
         call = Call(
-            id=exchange.id,
+            id=new_id(),
+            request_id=exchange.id,
             dialect=self._dialect.name,
             request=request,
             body=body,

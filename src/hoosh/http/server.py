@@ -66,7 +66,7 @@ async def serve(app: App, listening: socket.socket, settings: ServerSettings, st
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        timeout_graceful_shutdown=settings.drain_s,  # type: ignore[arg-type]  # it goes into asyncio.wait_for
         backlog=BACKLOG,
     )
     server = Server(config)

@@ -13,6 +13,8 @@ from hoosh.ports import Clock
 
 # Settled ids are remembered so that a repeated settlement changes nothing; the oldest go first.
 REMEMBERED_IDS = 100_000
+# A tenth of a minute's requests may come at once.
+BURST_PART = 10
 
 
 class _Pool:
@@ -73,7 +75,7 @@ class MemoryLimits:
 
     async def take(self, name: str, per_minute: int) -> None:
         now_s = self._clock.monotonic_ns() / 1e9
-        verdict = gcra(self._full_at_s.get(name, 0.0), now_s, per_minute, burst=per_minute)
+        verdict = gcra(self._full_at_s.get(name, 0.0), now_s, per_minute, burst=max(1, per_minute // BURST_PART))
         self._full_at_s[name] = verdict.full_at_s
         if verdict.wait_s:
             raise Throttled(

@@ -25,6 +25,7 @@ def fields(receipt: Receipt) -> dict[str, object]:
         "time_ms": time.time_ns() // 1_000_000,
         "event": "call",
         "id": receipt.call_id,
+        "request_id": receipt.request_id,
         "outcome": receipt.outcome.value,
         "status": receipt.status,
         "key": receipt.principal.key_id,

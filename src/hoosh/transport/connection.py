@@ -148,17 +148,13 @@ class Connection(asyncio.Protocol):
         pieces.clear()
         self._buffered_bytes = 0
         if self._paused:
-            self._resume()
+            self._paused = False
+            if self.alive:
+                self._transport.resume_reading()
         return data
 
     def is_reusable(self) -> bool:
         return self.complete and self._keep and self.alive and not self._transport.get_write_buffer_size()
-
-    def rest(self) -> None:
-        """The exchange is over and the connection goes back to its pool: listen for the peer's close."""
-        self.pieces.clear()
-        if self._paused:
-            self._resume()
 
     def abort(self) -> None:
         """Close at once, whatever the state."""
@@ -203,7 +199,6 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        self.alive = False
         if self._active:
             if self._until_eof and self.headed:
                 self._end()
@@ -314,11 +309,6 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
-
-    def _resume(self) -> None:
-        self._paused = False
-        if self.alive:
-            self._transport.resume_reading()
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:

@@ -102,7 +102,7 @@ class HTTPTransport:
         if self._closed or not connection.is_reusable():
             connection.abort()
             return
-        connection.rest()
+        connection.pieces.clear()
         idle = self._idle.setdefault(connection.key, [])
         idle.append(connection)
         loop = asyncio.get_running_loop()

@@ -32,7 +32,19 @@ FAILED = msgspec.structs.replace(
     RECEIPT, outcome=Outcome.FAILED, status=502, error="upstream_error", target=None, wishes=Wishes(agent="crew")
 )
 ALLOWED = {
-    *("time_ms", "event", "id", "outcome", "status", "key", "model", "provider", "provider_model", "attempts"),
+    *(
+        "time_ms",
+        "event",
+        "id",
+        "request_id",
+        "outcome",
+        "status",
+        "key",
+        "model",
+        "provider",
+        "provider_model",
+        "attempts",
+    ),
     *("stream", "input_tokens", "output_tokens", "usage", "first_event_us", "total_us"),
 }
 
@@ -56,6 +68,7 @@ def test_a_line_has_the_allowed_fields_and_no_others() -> None:
     assert line == {
         "event": "call",
         "id": "call-1",
+        "request_id": "",
         "outcome": "ok",
         "status": 200,
         "key": "laptop",
