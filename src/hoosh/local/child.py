@@ -22,7 +22,7 @@ PASSED_ON = re.compile(
     r"(PATH|HOME|LANG|LC_\w+|TMPDIR|SYSTEMROOT|(LD|DYLD)_LIBRARY_PATH|VIRTUAL_ENV|(PYTHON|OMP_|GOMP_|GGML_|CUDA_|HIP_|ROCR_)\w*)"
 )
 # For how many turns a thread waits for the others before it sleeps. SmolLM2-135M on two cores, tokens a second, alone
-# and beside two other busy processes (2026-11-23): by default (300,000) 113 and 3 to 24; 10,000: 115 and 39; 0: 33 and 28.
+# and beside two busy processes (2026-11-23): by default (300,000) 113 and 3 to 24; 10,000: 115 and 39; 0: 33 and 28.
 DEFAULTS = MappingProxyType({"GOMP_SPINCOUNT": "10000"})
 LOG_LINES = 50
 LOG_LINE_BYTES = 500
