@@ -287,6 +287,8 @@ def test_stale_is_what_the_peer_closed_after_an_earlier_reply(
         with pytest.raises(Reset):
             await sending
         assert connection.stale is stale
+        assert connection._timer is None
+        assert not hasattr(connection, "_parser")  # a cycle that only the collector would find
 
     asyncio.run(main())
 

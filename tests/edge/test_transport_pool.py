@@ -365,6 +365,22 @@ def test_closing_the_transport_ends_what_runs(loop: Loop) -> None:
     run_on(loop, main())
 
 
+def test_closing_the_transport_while_it_connects(loop: Loop) -> None:
+    async def main() -> None:
+        transport = HTTPTransport(TransportSettings())
+        async with FakeUpstream([Expect(), Send(ENDLESS)]) as upstream:
+            connecting = asyncio.ensure_future(fetch(transport, upstream.url))
+            await asyncio.sleep(0)
+            assert transport.open_connections == 1
+            await transport.aclose()
+            assert transport.open_connections == 0
+            with pytest.raises(ConnectFailed, match="the gateway stops"):
+                await connecting
+            assert not upstream.requests
+
+    run_on(loop, main())
+
+
 def test_nobody_listens(loop: Loop) -> None:
     async def main() -> None:
         transport = HTTPTransport(TransportSettings())

@@ -202,16 +202,15 @@ class Connection(asyncio.Protocol):
         if self._active:
             if self._until_eof and self.headed:
                 self._end()
+                self._wake()
             else:
                 self._break(None)
-            self._wake()
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
         if self._active:
             self._break(exc)
-            self._wake()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -290,6 +289,7 @@ class Connection(asyncio.Protocol):
         self.error = error
         self._active = False
         self.abort()
+        self._wake()
 
     def _refuse(self, what: str) -> None:
         self._fail(BadUpstream(f"{self.label}: its reply has {what}", upstream_status=self.status))
@@ -329,7 +329,6 @@ class Connection(asyncio.Protocol):
             self._fail(self._silence())
         else:
             self._arm(self._wait_until if waiting else self._total_at)
-        self._wake()
 
     def _silence(self) -> HooshError:
         if self._replied:

@@ -99,7 +99,7 @@ class HTTPTransport:
         return ConnectFailed(f"{way.label}: the gateway stops")
 
     def give_back(self, connection: Connection) -> None:
-        if self._closed or not connection.is_reusable():
+        if not connection.is_reusable():
             connection.abort()
             return
         connection.pieces.clear()
