@@ -108,8 +108,3 @@ class SSEDecoder:
     def _check(self, size_bytes: int) -> None:
         if size_bytes > self._max:
             raise FrameTooLarge(f"an event of more than {self._max} bytes")
-
-
-def sse(data: bytes, event: bytes = b"") -> bytes:
-    """One frame. `data` must hold no CR or LF, which JSON text never does."""
-    return b"event: %b\ndata: %b\n\n" % (event, data) if event else b"data: %b\n\n" % data

@@ -4,7 +4,7 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     HooshError
     ├── ClientError      BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404 · UnknownModel 404
     │                    · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · UnsupportedMedia 415
-    │                    · RateLimited 429 · BudgetExceeded 429
+    │                    · BudgetExceeded 429
     ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
     │   ├── retry        Overloaded · ConnectFailed · Reset
     │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · ModelGone · Truncated · Idle
@@ -94,12 +94,6 @@ class TooLarge(ClientError):
 class UnsupportedMedia(ClientError):
     status = 415
     code = "unsupported_media_type"
-
-
-class RateLimited(ClientError):
-    status = 429
-    kind = "rate_limit_error"
-    code = "rate_limit_exceeded"
 
 
 class BudgetExceeded(ClientError):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoosh.codecs import Frame, FrameTooLarge
-from hoosh.codecs.sse import SSEDecoder, sse
+from hoosh.codecs.sse import SSEDecoder
 
 
 def frames(*pieces: bytes, max_frame: int = 1 << 20) -> list[Frame]:
@@ -136,9 +136,3 @@ def test_any_split_reads_as_the_standard_does(stream: bytes, cuts: list[int]) ->
     assert [(frame.event, frame.data) for frame in read] == naive(stream)
     assert stream.startswith(b"".join(frame.raw for frame in read))
     assert read == frames(stream)
-
-
-def test_writing_a_frame() -> None:
-    assert sse(b"{}") == b"data: {}\n\n"
-    assert sse(b"{}", b"ping") == b"event: ping\ndata: {}\n\n"
-    assert frames(sse(b"{}", b"ping")) == [Frame(b"{}", b"event: ping\ndata: {}\n\n", b"ping")]

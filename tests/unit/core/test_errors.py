@@ -30,7 +30,6 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "RequestTimeout": (408, "timeout", TIME),
     "TooLarge": (413, "request_too_large", INVALID),
     "UnsupportedMedia": (415, "unsupported_media_type", INVALID),
-    "RateLimited": (429, "rate_limit_exceeded", SLOW),
     "BudgetExceeded": (429, "budget_exceeded", SLOW),
     "UpstreamError": (502, "upstream_error", API),
     "Overloaded": (503, "overloaded", API),

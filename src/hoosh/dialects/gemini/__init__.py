@@ -6,9 +6,8 @@ was recorded to send. request.py writes requests, reply.py reads replies, faults
 together arguments that come in pieces.
 """
 
-from hoosh.codecs import Frame, Splitter
-from hoosh.codecs.sse import SSEDecoder
-from hoosh.codecs.whole import WholeBody
+from hoosh.codecs import Splitter
+from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import UpstreamError
 from hoosh.core.wire import WireRequest
@@ -46,7 +45,8 @@ class Gemini:
         return request.pass_on(asked, body, model, ways)
 
     def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:  # noqa: ARG002 (the body says what it is)
-        return _Sniffing()
+        # An error comes as JSON under text/event-stream, and a stream without `alt=sse` is one JSON array.
+        return EventsOrWhole()
 
     def reader(self, asked: ChatRequest, ways: Ways) -> Reader:  # noqa: ARG002 (the payload says what it is)
         return GeminiReader()
@@ -59,32 +59,6 @@ class Gemini:
 
     def models(self, body: bytes) -> tuple[str, ...]:
         return model_ids(body)
-
-
-class _Sniffing:
-    """
-    Events or one JSON value, told apart by the first byte: JSON comes with content type text/event-stream for an
-    error, and without `alt=sse` a stream is one JSON array.
-    """
-
-    __slots__ = ("_head", "_inner")
-
-    def __init__(self) -> None:
-        self._head = b""
-        self._inner: Splitter | None = None
-
-    def feed(self, data: bytes) -> list[Frame]:
-        if self._inner is None:
-            data = self._head + data
-            start = data.lstrip()[:1]
-            if not start:
-                self._head = data
-                return []
-            self._inner = WholeBody() if start in b"{[" else SSEDecoder()
-        return self._inner.feed(data)
-
-    def eof(self) -> list[Frame]:
-        return self._inner.eof() if self._inner else []
 
 
 DIALECT = Gemini()
