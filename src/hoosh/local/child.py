@@ -21,9 +21,10 @@ from hoosh.local.llama_child import Launch, Ready
 PASSED_ON = re.compile(
     r"(PATH|HOME|LANG|LC_\w+|TMPDIR|SYSTEMROOT|(LD|DYLD)_LIBRARY_PATH|VIRTUAL_ENV|(PYTHON|OMP_|GOMP_|GGML_|CUDA_|HIP_|ROCR_)\w*)"
 )
-# For how many turns a thread waits for the others before it sleeps. SmolLM2-135M on two cores, tokens a second, alone
-# and beside two busy processes (2026-11-23): by default (300,000) 113 and 3 to 24; 10,000: 115 and 39; 0: 33 and 28.
-DEFAULTS = MappingProxyType({"GOMP_SPINCOUNT": "10000"})
+# For how many turns a thread waits for the others before it sleeps. With the default (300,000) two cores that have
+# other work, the gateway's own say, mostly wait: SmolLM2-135M then made as little as 1 token a second, with 1,000
+# never less than 19, and on idle cores as many as ever, about 85 (2026-11-23).
+DEFAULTS = MappingProxyType({"GOMP_SPINCOUNT": "1000"})
 LOG_LINES = 50
 LOG_LINE_BYTES = 500
 MESSAGE_LINES = 10
