@@ -22,7 +22,6 @@ PROMPT_CACHE_MIB = 256
 # Of a call that does not say how many it wants. A small model that loses the thread does not stop by itself.
 OUTPUT_TOKENS = 1024
 WARNINGS = 2
-DEFAULT_OUTPUT_TOKENS = 1024
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,12 +81,10 @@ def _serve(launch: Launch) -> tuple[str, object]:
     params.n_parallel = launch.parallel
     # llama.cpp divides it among the slots.
     params.n_ctx = launch.context_tokens * launch.parallel
-    params.n_predict = OUTPUT_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = launch.threads or usable_cpus()
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.verbosity = WARNINGS
-    # A small model that repeats itself would otherwise fill its context for a client that set no bound.
-    params.n_predict = min(DEFAULT_OUTPUT_TOKENS, launch.context_tokens)
+    params.n_predict = min(OUTPUT_TOKENS, launch.context_tokens)
     if launch.chat_template:
         params.chat_template = launch.chat_template
     if launch.temperature is not None:
