@@ -61,7 +61,7 @@ def client(gateway: Running) -> Iterator[openai.OpenAI]:
 
 
 def test_chat(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model="llama3", messages=HI, max_tokens=8)
+    answer = client.chat.completions.create(model="llama3", messages=HI, temperature=0, max_tokens=8)
     assert answer.model == "tiny"
     assert answer.choices[0].finish_reason in ("stop", "length")
     assert answer.usage is not None
@@ -69,7 +69,7 @@ def test_chat(client: openai.OpenAI) -> None:
 
 
 def test_chat_raw_response(client: openai.OpenAI) -> None:
-    raw = client.chat.completions.with_raw_response.create(model="tiny", messages=HI, max_tokens=4)
+    raw = client.chat.completions.with_raw_response.create(model="tiny", messages=HI, temperature=0, max_tokens=4)
     assert raw.headers["x-hoosh-provider"] == "embedded"
     assert raw.headers["x-hoosh-model"] == "tiny"
     assert raw.parse().usage is not None
@@ -77,7 +77,7 @@ def test_chat_raw_response(client: openai.OpenAI) -> None:
 
 def test_stream(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
-        model="default", messages=HI, max_tokens=8, stream=True, stream_options={"include_usage": True}
+        model="default", messages=HI, temperature=0, max_tokens=8, stream=True, stream_options={"include_usage": True}
     )
     chunks = list(stream)
     assert chunks[-1].usage is not None
@@ -89,11 +89,14 @@ def test_async_client(gateway: Running) -> None:
     async def main() -> None:
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="any", timeout=PATIENCE_S) as client:
             answers = await asyncio.gather(
-                *(client.chat.completions.create(model="tiny", messages=HI, max_tokens=4) for _ in range(4))
+                *(
+                    client.chat.completions.create(model="tiny", messages=HI, temperature=0, max_tokens=4)
+                    for _ in range(4)
+                )
             )
             assert len({answer.id for answer in answers}) == 4
             async with await client.chat.completions.create(
-                model="tiny", messages=HI, max_tokens=8, stream=True
+                model="tiny", messages=HI, temperature=0, max_tokens=8, stream=True
             ) as stream:
                 assert [chunk async for chunk in stream]
 
@@ -101,12 +104,14 @@ def test_async_client(gateway: Running) -> None:
 
 
 def test_json_schema(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model="tiny", messages=HI, max_tokens=200, response_format=SCHEMA)
+    answer = client.chat.completions.create(
+        model="tiny", messages=HI, temperature=0, max_tokens=200, response_format=SCHEMA
+    )
     assert set(json.loads(answer.choices[0].message.content or "")) == {"answer", "ok"}
 
 
 def test_tools_of_two_rounds(client: openai.OpenAI) -> None:
-    first = client.chat.completions.create(model="tiny", messages=HI, tools=[WEATHER], max_tokens=8)
+    first = client.chat.completions.create(model="tiny", messages=HI, tools=[WEATHER], temperature=0, max_tokens=8)
     assert first.choices
     called = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Rasht"}'}}
     history = [
@@ -114,7 +119,9 @@ def test_tools_of_two_rounds(client: openai.OpenAI) -> None:
         {"role": "assistant", "content": None, "tool_calls": [called]},
         {"role": "tool", "tool_call_id": "call_1", "content": "rain"},
     ]
-    second = client.chat.completions.create(model="tiny", messages=history, tools=[WEATHER], max_tokens=8)
+    second = client.chat.completions.create(
+        model="tiny", messages=history, tools=[WEATHER], temperature=0, max_tokens=8
+    )
     assert second.choices
 
 
@@ -148,13 +155,15 @@ def engine_pid(gateway: Running) -> int:
 def test_an_engine_that_is_killed_in_the_middle_of_a_stream(client: openai.OpenAI, gateway: Running) -> None:
     pid = engine_pid(gateway)
     endless: dict[str, Any] = {"ignore_eos": True}
-    stream = client.chat.completions.create(model="tiny", messages=HI, max_tokens=1900, stream=True, extra_body=endless)
+    stream = client.chat.completions.create(
+        model="tiny", messages=HI, temperature=0, max_tokens=1900, stream=True, extra_body=endless
+    )
     pieces = iter(stream)
     next(pieces)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(openai.APIError):
         list(pieces)
-    answer = client.chat.completions.create(model="tiny", messages=HI, max_tokens=4)
+    answer = client.chat.completions.create(model="tiny", messages=HI, temperature=0, max_tokens=4)
     assert answer.choices
     assert gateway.process.poll() is None
 
@@ -183,7 +192,7 @@ class Ollama(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         connection = http.client.HTTPConnection(behind)
-        body = {"messages": asked["messages"], "max_tokens": asked["options"]["num_predict"]}
+        body = {"messages": asked["messages"], "max_tokens": asked["options"]["num_predict"], "temperature": 0}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
         answer = json.loads(connection.getresponse().read())
         text, used = answer["choices"][0]["message"]["content"], answer["usage"]
