@@ -9,7 +9,7 @@ from hoosh.core.errors import BudgetExceeded, HooshError, Truncated
 from hoosh.core.plan import Plan
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.engine.backend import Backend
+from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.settler import Settler
@@ -196,7 +196,14 @@ class Stage:
     @staticmethod
     def _backend(name: str) -> Backend:
         provider = Provider(name=name, title=name, dialect=DIALECT, base_url=f"http://fake/{name}", docs="")
-        return Backend(name=name, provider=provider, base_url=provider.base_url, models=("m",), rate_limit_rpm=60)
+        return Backend(
+            name=name,
+            provider=provider,
+            base_url=provider.base_url,
+            models=("m",),
+            tongues=tongues_of(provider),
+            rate_limit_rpm=60,
+        )
 
     async def serve(self, body: bytes = BODY, wishes: Wishes = Wishes()) -> Account:
         request = DIALECT.parse(body)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hoosh.config.schema import Config, ProviderConfig
+from hoosh.core.asked import Operation
 from hoosh.core.call import Call
 from hoosh.core.errors import ConfigError, HooshError
 from hoosh.core.plan import Plan
@@ -16,7 +17,7 @@ from hoosh.core.principal import Principal
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
-from hoosh.engine.backend import Backend
+from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.discovery import discover
 from hoosh.engine.engine import Engine, World
@@ -215,7 +216,8 @@ def _rules(config: Config, has_embedded: bool) -> Rules:  # noqa: FBT001 - a fac
         base_s=retry.base_delay_s,
         max_s=retry.max_delay_s,
     )
-    return Rules(aliases=config.aliases, default_model=config.embedded.model if has_embedded else "", plan=plan)
+    defaults: dict[Operation, str] = {"chat": config.embedded.model} if has_embedded else {}
+    return Rules(aliases=config.aliases, default_models=defaults, plan=plan)
 
 
 def _configured(config: Config) -> list[Backend]:
@@ -226,9 +228,7 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
     kind = find(entry.type)
     if kind is None:  # the loader has checked it
         raise ConfigError(f'unknown provider "{entry.type}"')
-    ways = kind.ways
-    if entry.max_tokens_limit is not None:
-        ways = msgspec.structs.replace(ways, quirks=(*ways.quirks, cap_output(entry.max_tokens_limit)))
+    limit_tokens = entry.max_tokens_limit
     return Backend(
         name=entry.name,
         provider=kind,
@@ -239,7 +239,7 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
         local=kind.local if entry.local is None else entry.local,
         timeouts=entry.timeouts(config.network),
         rate_limit_rpm=entry.rate_limit_rpm,
-        ways=ways,
+        tongues=tongues_of(kind) if limit_tokens is None else tongues_of(kind, cap_output(limit_tokens)),
     )
 
 
@@ -248,7 +248,12 @@ def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:
     if not key:
         return None
     return Backend(
-        name=kind.name, provider=kind, base_url=kind.base_url, auth=kind.sign(key), ways=kind.ways, local=kind.local
+        name=kind.name,
+        provider=kind,
+        base_url=kind.base_url,
+        auth=kind.sign(key),
+        tongues=tongues_of(kind),
+        local=kind.local,
     )
 
 
@@ -257,7 +262,12 @@ def _embedded(model: str) -> Backend:
     if kind is None:
         raise ConfigError("the embedded provider is not in the registry")
     return Backend(
-        name=kind.name, provider=kind, base_url=f"embedded://{model}", models=(model,), ways=kind.ways, local=True
+        name=kind.name,
+        provider=kind,
+        base_url=f"embedded://{model}",
+        models=(model,),
+        tongues=tongues_of(kind),
+        local=True,
     )
 
 

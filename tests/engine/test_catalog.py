@@ -12,7 +12,7 @@ from hoosh.core.errors import ConnectFailed, DeadlineExceeded, Refused, Throttle
 from hoosh.core.plan import Plan, Target
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.engine.backend import Backend
+from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import DOWN_AFTER, MAX_LIST_BYTES, MAX_PLANS, Catalog, Rules
 from hoosh.providers import Provider
 from hoosh.providers.auth import bearer
@@ -75,6 +75,7 @@ def backend(name: str, *globs: str, priority: int = 10, key: str = "", serves: t
         provider=kind,
         base_url=kind.base_url,
         models=globs,
+        tongues=tongues_of(kind),
         priority=priority,
         auth=bearer(key) if key else (),
     )

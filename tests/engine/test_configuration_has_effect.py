@@ -91,7 +91,8 @@ class Row(NamedTuple):
 
 def wire(built: Built) -> object:
     request, backend = DIALECT.parse(BODY[:-1] + b',"max_tokens":500}'), built.backend
-    sent = backend.provider.dialect.pass_on(request, BODY[:-1] + b',"max_tokens":500}', "m", backend.ways)
+    tongue = backend.tongues[0]
+    sent = tongue.dialect.pass_on(request, BODY[:-1] + b',"max_tokens":500}', "m", tongue.ways)
     return json.loads(sent.body)["max_tokens"]
 
 

@@ -4,12 +4,13 @@ import enum
 
 import msgspec
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import Request
 from hoosh.core.errors import HooshError
 from hoosh.core.events import Event, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
 from hoosh.core.plan import Attempt, Target
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.core.usage import Usage
+from hoosh.core.wire import Headers
 
 
 class Outcome(enum.Enum):
@@ -31,14 +32,16 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request's identity. Named before anything is acquired: `id` is the root of every reservation's id, and so
-    never the client's choice; `request_id` is what the client and the log call it.
+    never the client's choice; `request_id` is what the client and the log call it. `headers` are those of the
+    client's that go on to a provider of its own dialect.
     """
 
     id: str
     request_id: str = ""
     dialect: str
-    request: ChatRequest
+    request: Request
     body: bytes
+    headers: Headers = ()
     principal: Principal = ANONYMOUS
     wishes: Wishes = Wishes()
     arrived_ns: int = 0

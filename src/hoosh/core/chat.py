@@ -4,7 +4,7 @@ One chat request in the house's own words: what every dialect parses into and re
 JSON that nobody here reads (tool schemas, unknown fields) stays JSON text, so nothing is lost or reordered.
 """
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -13,7 +13,10 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
 class TextPart(msgspec.Struct, frozen=True, tag="text"):
+    """`cache` is the JSON text of a mark that the prompt up to here is worth keeping (Anthropic's `cache_control`)."""
+
     text: str
+    cache: bytes = b""
 
 
 class ImagePart(msgspec.Struct, frozen=True, tag="image"):
@@ -23,6 +26,20 @@ class ImagePart(msgspec.Struct, frozen=True, tag="image"):
     data: str = ""
     media_type: str = ""
     detail: str = ""
+    cache: bytes = b""
+
+
+class FilePart(msgspec.Struct, frozen=True, tag="file"):
+    """A document, a recording or the like: inline (`data`, base64 without prefix), by address, or by the id that the
+    provider gave it (`file_id`). `media_type` is "" where nobody told it; for sound it is audio/*.
+    """
+
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+    file_id: str = ""
+    name: str = ""
+    cache: bytes = b""
 
 
 class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
@@ -46,18 +63,23 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     """The answer to the call `call_id`; `name` is the tool's name where the client or the history tells it."""
 
     call_id: str
-    parts: tuple["TextPart | ImagePart", ...] = ()
+    parts: tuple["TextPart | ImagePart | FilePart", ...] = ()
     name: str = ""
+    is_error: bool = False
+    cache: bytes = b""
 
 
 class ForeignPart(msgspec.Struct, frozen=True, tag="foreign"):
-    """A part that only its own dialect understands (audio, file, ...): JSON text, passed on or declared as dropped."""
+    """A part that only `dialect` understands (a server tool's result, say): JSON text, rendered in that dialect alone
+    and elsewhere declared as dropped.
+    """
 
+    dialect: str
     kind: str
     json: bytes
 
 
-Part: TypeAlias = TextPart | ImagePart | ReasoningPart | ToolCall | ToolResult | ForeignPart
+Part: TypeAlias = TextPart | ImagePart | FilePart | ReasoningPart | ToolCall | ToolResult | ForeignPart
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -77,6 +99,15 @@ class Tool(msgspec.Struct, frozen=True):
     description: str = ""
     schema: bytes = b""
     strict: bool | None = None
+    cache: bytes = b""
+
+
+class ForeignTool(msgspec.Struct, frozen=True):
+    """A tool that is no function of the client's (web search, say): JSON text that only `dialect` understands."""
+
+    dialect: str
+    kind: str
+    json: bytes
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
@@ -109,11 +140,17 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """`extra` keeps the fields that the canon has no word for: (name, JSON text) in the client's order."""
+    """`extra` keeps the fields that the canon has no word for: (name, JSON text) in the client's order; they mean
+    something in `dialect`, the client's, alone. `thinking_tokens` bounds the thoughts where a client counts them
+    instead of saying an `effort`; 0 forbids them.
+    """
+
+    operation: ClassVar[Literal["chat"]] = "chat"
 
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
+    foreign_tools: tuple[ForeignTool, ...] = ()
     tool_choice: ToolChoice | None = None
     parallel_tools: bool | None = None
     response_format: ResponseFormat | None = None
@@ -123,5 +160,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     effort: Effort | None = None
+    thinking_tokens: int | None = None
+    verbosity: str = ""
     user: str = ""
+    dialect: str = ""
     extra: tuple[tuple[str, bytes], ...] = ()

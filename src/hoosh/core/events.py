@@ -57,9 +57,39 @@ class ToolDelta(msgspec.Struct, frozen=True, gc=False):
     index: int = 0
 
 
+class Logprobs(msgspec.Struct, frozen=True, gc=False):
+    """Of the tokens just said: JSON text of an array in OpenAI's form ({token, logprob, bytes, top_logprobs})."""
+
+    content: bytes
+    index: int = 0
+
+
+class Citation(msgspec.Struct, frozen=True, gc=False):
+    """A source of what was said. `start` and `end` count characters of the whole answer, 0 and 0 where not told."""
+
+    url: str
+    title: str = ""
+    quote: str = ""
+    start: int = 0
+    end: int = 0
+    index: int = 0
+
+
+class Media(msgspec.Struct, frozen=True, gc=False):
+    """A picture or a sound that the model made: `data` in base64, or an address."""
+
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+    index: int = 0
+
+
 class Finish(msgspec.Struct, frozen=True, gc=False):
+    """`stop` is the stop sequence that ended the answer, where the provider tells it."""
+
     reason: FinishReason
     index: int = 0
+    stop: str = ""
 
 
 class Metered(msgspec.Struct, frozen=True):
@@ -68,7 +98,39 @@ class Metered(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-Meaning: TypeAlias = Opened | Text | Refusal | Reasoning | ToolDelta | Finish | Metered
+class Vector(msgspec.Struct, frozen=True):
+    """The embedding of the `index`-th input."""
+
+    values: tuple[float, ...]
+    index: int = 0
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """How well the `index`-th document answers the query; best first."""
+
+    score: float
+    index: int = 0
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A moderation of the `index`-th input. `scores` by category, in the provider's words."""
+
+    flagged: bool
+    flags: tuple[tuple[str, bool], ...] = ()
+    scores: tuple[tuple[str, float], ...] = ()
+    index: int = 0
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many input tokens a request would take."""
+
+    tokens: int
+    index: int = 0
+
+
+Spoken: TypeAlias = Text | Refusal | Reasoning | ToolDelta | Logprobs | Citation | Media | Finish
+Found: TypeAlias = Vector | Ranked | Judged | Counted
+Meaning: TypeAlias = Opened | Spoken | Found | Metered
 
 
 class Raw(msgspec.Struct, frozen=True):
@@ -78,7 +140,7 @@ class Raw(msgspec.Struct, frozen=True):
 
 Event: TypeAlias = Meaning | Raw
 
-CONTENT = frozenset((Text, Refusal, Reasoning, ToolDelta, Finish))
+CONTENT = frozenset((Text, Refusal, Reasoning, ToolDelta, Media, Finish, Vector, Ranked, Judged, Counted))
 
 
 def has_content(event: Event) -> bool:

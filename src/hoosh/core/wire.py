@@ -6,12 +6,15 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class WireRequest(msgspec.Struct, frozen=True):
-    """`path` is relative to the provider's base URL and begins with "/"; header names are lower case."""
+    """`path` is relative to the provider's base URL and begins with "/"; header names are lower case. `dropped` names
+    what the client asked and the provider's dialect cannot say (core.features).
+    """
 
     path: str
     body: bytes = b""
     method: bytes = b"POST"
     headers: Headers = ()
+    dropped: tuple[str, ...] = ()
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hoosh.codecs import Frame, FrameTooLarge, Splitter
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import Operation, Request
 from hoosh.core.errors import BadUpstream, HooshError, UpstreamError
 from hoosh.core.events import Event, Meaning, Raw
 from hoosh.core.usage import Usage
@@ -43,7 +43,9 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway adds to a reply. `created_s` is Unix time; `cost_micros` None means not known."""
+    """What the gateway adds to a reply. `id` is the call's, bare: a dialect has prefixes of its own. `created_s` is
+    Unix time; `cost_micros` None means not known.
+    """
 
     id: str
     created_s: int
@@ -65,12 +67,21 @@ class Encoder(Protocol):
 
 
 class ClientDialect(Protocol):
-    name: str
+    """`relays` names the request headers that go on to a provider of the same dialect; lower case."""
 
-    def parse(self, body: bytes) -> ChatRequest:
+    name: str
+    relays: frozenset[bytes]
+
+    def at(self, tail: str) -> "ClientDialect":
+        """The dialect as it is spoken at a path that ends in `tail`: Gemini names model and method there.
+        Raises NotFound.
+        """
+
+    def parse(self, body: bytes) -> Request:
         """Raises BadRequest naming the field (`param`)."""
 
-    def encoder(self, request: ChatRequest, served: Served) -> Encoder: ...
+    def encoder(self, request: Any, served: Served) -> Encoder:
+        """For a request that `parse` gave."""
 
     def fault(self, error: HooshError, request_id: str) -> bytes:
         """The error as a JSON body."""
@@ -92,25 +103,39 @@ class Reader(Protocol):
 
 
 class ProviderDialect(Protocol):
+    """For one operation. Requests are of that operation's type, which the engine sees to."""
+
     name: str
+    operation: Operation
 
-    def render(self, request: ChatRequest, model: str, ways: Ways) -> WireRequest: ...
+    def render(self, request: Any, model: str, ways: Ways) -> WireRequest: ...
 
-    def pass_on(self, request: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
+    def pass_on(self, request: Any, body: bytes, model: str, ways: Ways) -> WireRequest:
         """The client's own body of the same dialect, with only the model's name (and what `ways` asks) changed."""
 
-    def splitter(self, request: ChatRequest, content_type: bytes) -> Splitter: ...
+    def splitter(self, request: Any, content_type: bytes) -> Splitter: ...
 
-    def reader(self, request: ChatRequest, ways: Ways) -> Reader:
+    def reader(self, request: Any, ways: Ways) -> Reader:
         """For a reply with status 200."""
 
     def refusal(self, status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
         """For a reply with status 400 or more. Header names are lower case."""
 
+
+class ListingDialect(ProviderDialect, Protocol):
+    """A provider's main dialect, which also tells its models."""
+
     def models_request(self) -> WireRequest: ...
 
     def models(self, body: bytes) -> tuple[str, ...]:
         """The ids that the provider lists. Raises BadUpstream."""
+
+
+class Tongue(msgspec.Struct, frozen=True, kw_only=True):
+    """A dialect as one provider speaks it."""
+
+    dialect: ProviderDialect
+    ways: Ways = Ways()
 
 
 class Decoder(Protocol):

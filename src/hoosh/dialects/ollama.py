@@ -14,6 +14,7 @@ import msgspec
 from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.ndjson import NDJSONDecoder
 from hoosh.codecs.whole import WholeBody
+from hoosh.core.asked import Operation
 from hoosh.core.chat import (
     ChatRequest,
     Effort,
@@ -39,10 +40,12 @@ from hoosh.core.errors import (
     UpstreamError,
 )
 from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Text, ToolDelta
+from hoosh.core.features import lost
 from hoosh.core.usage import Source, Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Reader, Ways
 
+NAME = "ollama"
 PATH = "/api/chat"
 HEADERS = ((b"content-type", b"application/json"),)
 MAX_MESSAGE_CHARS = 500
@@ -51,13 +54,17 @@ MAX_MESSAGE_CHARS = 500
 LOSSES = frozenset(
     {
         "effort.level",
-        "extra",
+        "audio",
+        "cache",
+        "file.data",
+        "file.id",
+        "file.url",
         "image.detail",
         "message.name",
         "n",
         "parallel_tools",
-        "part.foreign",
         "part.order",
+        "reasoning.parts",
         "reasoning.redacted",
         "reasoning.signature",
         "response_format.name",
@@ -68,7 +75,11 @@ LOSSES = frozenset(
         "tool_call.signature",
         "tool_choice.named",
         "tool_choice.required",
+        "text.empty",
+        "thinking_tokens",
+        "tool_result.error",
         "user",
+        "verbosity",
     }
 )
 
@@ -138,7 +149,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Ollama:
-    name = "ollama"
+    name = NAME
+    operation: Operation = "chat"
 
     def render(self, asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
         """Raises BadRequest naming the message that cannot be said."""
@@ -151,7 +163,7 @@ class Ollama:
             body["think"] = _LEVELS[asked.effort] if "gpt-oss" in model else asked.effort != "none"
         if options := _options(asked):
             body["options"] = options
-        return _request(body, ways)
+        return msgspec.structs.replace(_request(body, ways), dropped=lost(asked, LOSSES, NAME))
 
     def pass_on(self, asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
         """Values keep their bytes and their order."""

@@ -6,7 +6,7 @@ from hoosh.core.chat import ChatRequest, Message, TextPart
 from hoosh.core.errors import BadRequest, HooshError
 from hoosh.core.events import Event, Refusal, Text
 from hoosh.core.usage import Usage
-from hoosh.dialects import Encoder, Served
+from hoosh.dialects import ClientDialect, Encoder, Served
 
 
 class TextEncoder:
@@ -24,6 +24,10 @@ class TextEncoder:
 
 class PlainText:
     name = "plain_text"
+    relays: frozenset[bytes] = frozenset()
+
+    def at(self, tail: str) -> ClientDialect:  # noqa: ARG002 - the protocol's shape
+        return self
 
     def parse(self, body: bytes) -> ChatRequest:
         prompt = body.decode("utf-8", "replace")

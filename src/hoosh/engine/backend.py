@@ -2,14 +2,15 @@
 
 import msgspec
 
+from hoosh.core.asked import Operation
 from hoosh.core.wire import Headers, Timeouts, WireRequest
-from hoosh.dialects import Ways
+from hoosh.dialects import Quirk, Tongue
 from hoosh.providers import Provider
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """`models` are the globs of the configuration, () for the provider's own word on what it serves.
-    `ways` are the provider's, with what the configuration adds.
+    `tongues` are the provider's dialects, the main one first, with what the configuration adds.
     """
 
     name: str
@@ -21,10 +22,35 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     local: bool = False
     timeouts: Timeouts = Timeouts()
     rate_limit_rpm: int | None = None
-    ways: Ways = Ways()
+    tongues: tuple[Tongue, ...] = ()
+
+    def tongue(self, operation: Operation, client_dialect: str) -> Tongue | None:
+        """The client's own dialect where the provider speaks it, else the first for the operation."""
+        first = None
+        for tongue in self.tongues:
+            if tongue.dialect.operation == operation:
+                if tongue.dialect.name == client_dialect:
+                    return tongue
+                first = first or tongue
+        return first
 
     def signed(self, request: WireRequest) -> WireRequest:
         """The key is added last, for this base URL only."""
         if not self.auth:
             return request
-        return WireRequest(request.path, request.body, request.method, request.headers + self.auth)
+        headers = request.headers + self.auth
+        return WireRequest(request.path, request.body, request.method, headers, request.dropped)
+
+
+def tongues_of(provider: Provider, *more: Quirk) -> tuple[Tongue, ...]:
+    """All dialects of a provider, with further quirks in each."""
+    tongues = (Tongue(dialect=provider.dialect, ways=provider.ways), *provider.also)
+    if not more:
+        return tongues
+    return tuple(
+        Tongue(
+            dialect=tongue.dialect,
+            ways=msgspec.structs.replace(tongue.ways, quirks=(*tongue.ways.quirks, *more)),
+        )
+        for tongue in tongues
+    )

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
+from hoosh.core.asked import Operation
 from hoosh.core.call import Wishes
 from hoosh.core.errors import BadUpstream, HooshError, UpstreamError
 from hoosh.core.plan import Plan, Target
@@ -40,10 +42,12 @@ class Standing:
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of routing that the configuration fixes. `plan` gives tries and delays; its targets are replaced."""
+    """The part of routing that the configuration fixes. `default_models` answer to the names that clients send when
+    nobody told them a model. `plan` gives tries and delays; its targets are replaced.
+    """
 
     aliases: Mapping[str, str]
-    default_model: str = ""
+    default_models: Mapping[Operation, str] = MappingProxyType({})
     plan: Plan = Plan(targets=())
 
 
@@ -55,7 +59,7 @@ class Catalog:
         self._standings: dict[str, Standing] = {}
         self.backends: dict[str, Backend] = {}
         self._offers: tuple[Offer, ...] = ()
-        self._plans: dict[tuple[str, str, bool], Plan] = {}  # for as long as the offers stand
+        self._plans: dict[tuple[str, Operation, str, bool], Plan] = {}  # for as long as the offers stand
         for backend in backends:
             self.backends[backend.name] = backend
             self._standings[backend.name] = Standing()
@@ -64,14 +68,14 @@ class Catalog:
     def standing(self, name: str) -> Standing:
         return self._standings[name]
 
-    def route(self, model: str, wishes: Wishes) -> Plan:
-        """Raises UnknownModel, NoProvider."""
-        asked = (model, wishes.provider, wishes.local_only)
+    def route(self, model: str, wishes: Wishes, operation: Operation = "chat") -> Plan:
+        """Raises UnknownModel, NoProvider, BadRequest."""
+        asked = (model, operation, wishes.provider, wishes.local_only)
         plan = self._plans.get(asked)
         if plan is None:
             rules = self._rules
-            wanted = Wanted(model=model, wishes=wishes)
-            targets = choose(wanted, self._offers, rules.aliases, rules.default_model)
+            wanted = Wanted(model=model, operation=operation, wishes=wishes)
+            targets = choose(wanted, self._offers, rules.aliases, rules.default_models.get(operation, ""))
             plan = msgspec.structs.replace(rules.plan, targets=targets)
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
@@ -82,9 +86,8 @@ class Catalog:
     def aliases(self) -> Mapping[str, str]:
         return self._rules.aliases
 
-    @property
-    def default_model(self) -> str:
-        return self._rules.default_model
+    def default_model(self, operation: Operation) -> str:
+        return self._rules.default_models.get(operation, "")
 
     def succeeded(self, target: Target, first_event_s: float) -> None:
         standing = self._standings[target.provider]
@@ -136,6 +139,7 @@ class Catalog:
             models=standing.models,
             globs=backend.models or backend.provider.serves,
             local=backend.local,
+            operations=frozenset(tongue.dialect.operation for tongue in backend.tongues),
             up=standing.status != "unhealthy",
         )
 

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+import msgspec
+
 from hoosh.core.errors import HooshError
 from hoosh.core.wire import Timeouts
-from hoosh.engine.backend import Backend
+from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import MAX_LIST_BYTES
 from hoosh.ports import Transport
 from hoosh.providers import Provider
@@ -45,9 +47,8 @@ async def discover(
     for (url, kinds), body in zip(by_address.items(), bodies, strict=True):
         if body is not None:
             provider = next((kind for kind in kinds if kind.signature and kind.signature in body), kinds[-1])
-            found.append(
-                Backend(name=provider.name, provider=provider, base_url=url, ways=provider.ways, local=is_loopback(url))
-            )
+            backend = Backend(name=provider.name, provider=provider, base_url=url, tongues=tongues_of(provider))
+            found.append(msgspec.structs.replace(backend, local=is_loopback(url)))
     return sorted(found, key=lambda backend: providers.index(backend.provider))
 
 

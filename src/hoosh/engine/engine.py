@@ -15,7 +15,7 @@ from hoosh.core.errors import BadUpstream, ClientError, EmptyStream, Exhausted, 
 from hoosh.core.events import Event, has_content
 from hoosh.core.plan import Attempt, Plan
 from hoosh.core.wire import WireRequest
-from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Translating
+from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Tongue, Translating
 from hoosh.engine.backend import Backend
 from hoosh.engine.catalog import Catalog
 from hoosh.engine.settler import Settler, usage_of
@@ -27,6 +27,8 @@ from hoosh.ports import Budgets, Clock, Limits, Reply, Sink, Transport
 MAX_REFUSAL_BYTES = 64 << 10
 # Events before the first content: role-only deltas, comments. More than this is not a reply.
 MAX_SILENT_EVENTS = 256
+# A client's thousand fields of its own must not make a head that its HTTP library refuses.
+MAX_DROPPED_CHARS = 1024
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class _Opened(msgspec.Struct, frozen=True):
 
     backend: Backend
     attempt: Attempt
+    dropped: tuple[str, ...]
     reply: Reply
     decoder: Decoder
     events: list[Event]
@@ -58,7 +61,7 @@ class Engine:
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> Account:
         account = Account(call)
         try:
-            plan = self._world.catalog.route(call.request.model, call.wishes)
+            plan = self._world.catalog.route(call.request.model, call.wishes, call.request.operation)
             await self._relay(account, plan, dialect, sink)
             account.outcome = Outcome.OK
         except HooshError as error:
@@ -128,14 +131,17 @@ class Engine:
         timeouts = backend.timeouts
         if backend.rate_limit_rpm is not None:
             await self._world.limits.take(backend.name, backend.rate_limit_rpm)
-        request = _request(call, backend, attempt)
+        tongue = backend.tongue(call.request.operation, call.dialect)
+        if tongue is None:  # routing asks only those that can
+            raise BadUpstream(f"{backend.name} has no API to {call.request.operation}")
+        request = _request(call, tongue, attempt)
         exchange = self._world.transport.exchange(backend.base_url, backend.signed(request), timeouts)
         reply = await trial.enter_async_context(exchange)
         if reply.status != 200:
-            raise await _refusal(backend, reply)
-        decoder = _decoder(call, backend, reply)
+            raise await _refusal(backend, tongue, reply)
+        decoder = _decoder(call, tongue, reply)
         events, ended = await self._first_content(decoder, reply, timeouts.first_byte_s)
-        return _Opened(backend, attempt, reply, decoder, events, ended)
+        return _Opened(backend, attempt, request.dropped, reply, decoder, events, ended)
 
     async def _first_content(self, decoder: Decoder, reply: Reply, limit_s: float) -> tuple[list[Event], bool]:
         """Events up to and with the first content, and whether the reply ended with them.
@@ -160,7 +166,7 @@ class Engine:
 
     def _served(self, account: Account, opened: _Opened) -> Served:
         return Served(
-            id=f"chatcmpl-{account.call.id}",
+            id=account.call.id,
             created_s=self._world.clock.unix_s(),
             provider=opened.backend.name,
             model=opened.attempt.target.model,
@@ -170,35 +176,41 @@ class Engine:
     def _headers(self, account: Account, opened: _Opened) -> list[tuple[bytes, bytes]]:
         total_ns = account.first_event_ns - account.call.arrived_ns
         target = opened.attempt.target
-        return [
+        headers = [
             (b"x-hoosh-provider", _header(target.provider)),
             (b"x-hoosh-model", _header(target.model)),
             (b"x-hoosh-attempts", b"%d" % opened.attempt.n),
             (b"server-timing", b"first-event;dur=%.2f" % (total_ns / 1e6)),
         ]
+        if opened.dropped:
+            headers.append((b"x-hoosh-dropped", _header(", ".join(opened.dropped)[:MAX_DROPPED_CHARS])))
+        return headers
 
 
-def _request(call: Call, backend: Backend, attempt: Attempt) -> WireRequest:
-    provider, request, model = backend.provider, call.request, attempt.target.model
-    if provider.dialect.name == call.dialect:
-        return provider.dialect.pass_on(request, call.body, model, backend.ways)
-    return provider.dialect.render(request, model, backend.ways)
+def _request(call: Call, tongue: Tongue, attempt: Attempt) -> WireRequest:
+    dialect, model = tongue.dialect, attempt.target.model
+    if dialect.name != call.dialect:
+        return dialect.render(call.request, model, tongue.ways)
+    request = dialect.pass_on(call.request, call.body, model, tongue.ways)
+    if not call.headers:
+        return request
+    return WireRequest(request.path, request.body, request.method, request.headers + call.headers, request.dropped)
 
 
-def _decoder(call: Call, backend: Backend, reply: Reply) -> Decoder:
-    dialect, request = backend.provider.dialect, call.request
+def _decoder(call: Call, tongue: Tongue, reply: Reply) -> Decoder:
+    dialect, request = tongue.dialect, call.request
     splitter = dialect.splitter(request, reply.headers.get(b"content-type", b""))
-    reader = dialect.reader(request, backend.ways)
+    reader = dialect.reader(request, tongue.ways)
     return PassingOn(splitter, reader) if dialect.name == call.dialect else Translating(splitter, reader)
 
 
-async def _refusal(backend: Backend, reply: Reply) -> UpstreamError:
+async def _refusal(backend: Backend, tongue: Tongue, reply: Reply) -> UpstreamError:
     if reply.status < 400:
         return BadUpstream(f"{backend.name} answered with status {reply.status}")
     body = b""
     while len(body) < MAX_REFUSAL_BYTES and (piece := await reply.read()):
         body += piece
-    return backend.provider.dialect.refusal(reply.status, reply.headers, body)
+    return tongue.dialect.refusal(reply.status, reply.headers, body)
 
 
 def _verdict(account: Account, last: UpstreamError) -> HooshError:

@@ -5,7 +5,8 @@ the path's text, for every route that is not marked open.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -20,6 +21,8 @@ from hoosh.ports import Keys
 
 log = logging.getLogger("hoosh.http")
 _encode = msgspec.json.Encoder().encode
+# What base URLs of SDKs end in, before a path that we know.
+_PREFIX = re.compile(r"/(?:openai|anthropic|gemini|genai|ollama|v1beta/openai|v1(?=/(?:v1|v1beta|api)/))(?=/)")
 
 
 class Exchange:
@@ -112,13 +115,21 @@ class App:
             await exchange.refuse(error, route.dialect)
 
     def _find(self, path: str) -> tuple[Mapping[str, Route], str]:
+        if found := self._match(path):
+            return found
+        for spelling in _spellings(path):
+            if found := self._match(spelling):
+                return found
+        return {}, ""
+
+    def _match(self, path: str) -> tuple[Mapping[str, Route], str] | None:
         found = self._exact.get(path)
         if found is not None:
             return found, ""
         for prefix, by_method in self._prefixes:
             if path.startswith(prefix) and len(path) > len(prefix):
                 return by_method, path[len(prefix) :]
-        return {}, ""
+        return None
 
     async def _no_route(self, path: str, by_method: Mapping[str, Route], exchange: Exchange) -> None:
         if not by_method:
@@ -127,3 +138,13 @@ class App:
         allowed = ", ".join(sorted(by_method))
         error = MethodNotAllowed(f"method not allowed, use {allowed}")
         await exchange.refuse(error, DIALECT, (b"allow", allowed.encode()))
+
+
+def _spellings(path: str) -> Iterator[str]:
+    """What a path that we do not know may have meant: SDKs put a prefix of their vendor's before it (Groq's
+    /openai/v1), append a version to a base URL that has one (/v1/v1), or leave it out.
+    """
+    while prefix := _PREFIX.match(path):
+        path = path[prefix.end() :]
+        yield path
+    yield f"/v1{path}"

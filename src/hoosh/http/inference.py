@@ -1,10 +1,12 @@
 """Inference endpoints: a body of some dialect goes through the engine, and the call ends when the client leaves."""
 
 import asyncio
+from collections.abc import Mapping
 
 from hoosh.core.call import Call
 from hoosh.core.errors import Forbidden
 from hoosh.core.principal import ANONYMOUS
+from hoosh.core.wire import Headers
 from hoosh.dialects import ClientDialect
 from hoosh.engine.engine import Engine
 from hoosh.http.asgi import Exchange
@@ -25,28 +27,30 @@ class Inference:
 
     async def __call__(self, exchange: Exchange) -> None:
         arrived_ns = self._clock.monotonic_ns()
+        dialect = self._dialect.at(exchange.tail)
         principal = self._keys.identify(exchange.token)  # before the body is read: a stranger costs nothing
         check_json(exchange.headers)
         body = await read_body(exchange.receive, exchange.headers, self._limits)
-        request = self._dialect.parse(body)
+        request = dialect.parse(body)
         wishes = wishes_of(exchange.headers, pool_in(request.extra))
         if principal is not ANONYMOUS and wishes.pool not in ("", principal.pool):
             raise Forbidden(f"key '{principal.key_id}' may not charge pool '{wishes.pool}'", param="pool")
         call = Call(
             id=new_id(),
             request_id=exchange.id,
-            dialect=self._dialect.name,
+            dialect=dialect.name,
             request=request,
             body=body,
+            headers=_relayed(exchange.headers, dialect),
             principal=principal,
             wishes=wishes,
             arrived_ns=arrived_ns,
         )
-        await self._serve(call, exchange)
+        await self._serve(call, dialect, exchange)
 
-    async def _serve(self, call: Call, exchange: Exchange) -> None:
+    async def _serve(self, call: Call, dialect: ClientDialect, exchange: Exchange) -> None:
         """Serve, and cancel at once when the client leaves, also while the provider is silent."""
-        sink = ASGISink(exchange.send, self._dialect, exchange.id)
+        sink = ASGISink(exchange.send, dialect, exchange.id)
         me = asyncio.current_task()
         left = False
 
@@ -58,10 +62,14 @@ class Inference:
 
         exchange.listeners.add(leave)
         try:
-            await self._engine.serve(call, self._dialect, sink)
+            await self._engine.serve(call, dialect, sink)
         except asyncio.CancelledError:
             if not left or me is None:  # the gateway stops: that cancel is not ours to swallow
                 raise
             me.uncancel()
         finally:
             exchange.listeners.discard(leave)
+
+
+def _relayed(headers: Mapping[bytes, bytes], dialect: ClientDialect) -> Headers:
+    return tuple((name, headers[name]) for name in dialect.relays if name in headers) if dialect.relays else ()

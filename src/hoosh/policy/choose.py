@@ -6,8 +6,9 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from hoosh.core.asked import Operation
 from hoosh.core.call import Wishes
-from hoosh.core.errors import NoProvider, UnknownModel
+from hoosh.core.errors import BadRequest, NoProvider, UnknownModel
 from hoosh.core.plan import Target
 
 # What clients send when nobody told them a model: all known consumers of this port say llama3.
@@ -23,12 +24,14 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     models: tuple[str, ...] = ()
     globs: tuple[str, ...] = ()
+    operations: frozenset[Operation] = frozenset({"chat"})
     local: bool = False
     up: bool = True
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     model: str
+    operation: Operation = "chat"
     wishes: Wishes = Wishes()
 
 
@@ -36,7 +39,8 @@ def choose(wanted: Wanted, offers: Sequence[Offer], aliases: Mapping[str, str], 
     """The targets for `wanted`, providers that are up first.
 
     In order: "provider/model" by name, an alias, whoever lists the model or takes its name, and for a name of
-    DEFAULT_NAMES that nobody has, `default`. Raises UnknownModel (with close names), NoProvider.
+    DEFAULT_NAMES that nobody has, `default`. Raises UnknownModel (with close names), NoProvider, and BadRequest where
+    those that have the model cannot do what is asked.
     """
     allowed = _allowed(wanted, offers)
     name = aliases.get(wanted.model, wanted.model)
@@ -56,7 +60,9 @@ def _allowed(wanted: Wanted, offers: Sequence[Offer]) -> list[Offer]:
     return [
         offer
         for offer in offers
-        if (not wishes.provider or offer.provider == wishes.provider) and (offer.local or not wishes.local_only)
+        if wanted.operation in offer.operations
+        and (not wishes.provider or offer.provider == wishes.provider)
+        and (offer.local or not wishes.local_only)
     ]
 
 
@@ -90,7 +96,11 @@ def _explain(wanted: Wanted, name: str, offers: Sequence[Offer]) -> None:
     wishes = wanted.wishes
     if wishes.provider and all(offer.provider != wishes.provider for offer in offers):
         raise UnknownModel(f"No provider named '{wishes.provider}' is configured.", param="x-hoosh-provider")
-    if wishes.local_only and _targets(name, offers):
+    able = [offer for offer in offers if wanted.operation in offer.operations]
+    if (having := _targets(name, offers)) and not _targets(name, able):
+        names = ", ".join(dict.fromkeys(target.provider for target in having))
+        raise BadRequest(f"Model '{wanted.model}' cannot {wanted.operation}: {names} has no API for it.", param="model")
+    if wishes.local_only and _targets(name, able):
         raise NoProvider(f"No local provider serves model '{wanted.model}', and the request asks for local only.")
 
 

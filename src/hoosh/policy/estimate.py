@@ -1,6 +1,16 @@
 """Tokens without a tokenizer: an upper bound before the fact, a fair guess after it."""
 
-from hoosh.core.chat import ChatRequest, ForeignPart, ImagePart, ReasoningPart, TextPart, ToolCall, ToolResult
+from hoosh.core.asked import CountRequest, EmbedRequest, ModerationRequest, Request, RerankRequest
+from hoosh.core.chat import (
+    ChatRequest,
+    FilePart,
+    ForeignPart,
+    ImagePart,
+    ReasoningPart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+)
 from hoosh.core.usage import Usage
 
 # Measured ratios of English prose lie between 3.5 and 4.0 bytes a token.
@@ -13,19 +23,40 @@ TOKENS_PER_IMAGE = 2048
 DEFAULT_OUTPUT_TOKENS = 4096
 
 
-def bound(request: ChatRequest) -> int:
+def bound(request: Request) -> int:
     """At most this many tokens of input (a BPE token covers at least one byte), and what the answer may take."""
+    if not isinstance(request, ChatRequest):
+        return _bytes_asked(request)
     output = request.n * (request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
     return _input_bytes(request) + _overhead_tokens(request) + output
 
 
-def guess(request: ChatRequest, seen_chars: int) -> Usage:
+def guess(request: Request, seen_chars: int) -> Usage:
     """For an answer whose provider reported nothing: marked as estimated, never zero for what was seen."""
     return Usage(
-        input=-(-_input_bytes(request) // CHARS_PER_TOKEN) + _overhead_tokens(request) // 4,
+        input=input_guess(request),
         output=-(-seen_chars // CHARS_PER_TOKEN),
         source="estimated",
     )
+
+
+def input_guess(request: Request) -> int:
+    """Tokens of input."""
+    if not isinstance(request, ChatRequest):
+        return -(-_bytes_asked(request) // CHARS_PER_TOKEN)
+    return -(-_input_bytes(request) // CHARS_PER_TOKEN) + _overhead_tokens(request) // 4
+
+
+def _bytes_asked(request: EmbedRequest | RerankRequest | ModerationRequest | CountRequest) -> int:
+    match request:
+        case EmbedRequest(inputs=inputs):
+            return sum(len(text.encode()) if isinstance(text, str) else len(text) * CHARS_PER_TOKEN for text in inputs)
+        case RerankRequest(query=query, documents=documents):
+            # The query is read again with each document.
+            return sum(len(text.encode()) for text in documents) + len(documents) * len(query.encode())
+        case ModerationRequest(inputs=texts):
+            return sum(len(text.encode()) for text in texts)
+    return 0  # no provider charges for counting
 
 
 def _overhead_tokens(request: ChatRequest) -> int:
@@ -56,4 +87,6 @@ def _bytes(part: object) -> int:
         return len(part.name.encode()) + len(part.arguments.encode())
     if isinstance(part, ToolResult):
         return sum(_bytes(inner) for inner in part.parts)
+    if isinstance(part, FilePart):
+        return len(part.data)
     return len(part.json) if isinstance(part, ForeignPart) else 0

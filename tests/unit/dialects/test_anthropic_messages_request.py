@@ -8,6 +8,7 @@ import pytest
 from hoosh.core.chat import (
     ChatRequest,
     Effort,
+    FilePart,
     ForeignPart,
     ImagePart,
     Message,
@@ -180,27 +181,31 @@ PDF = {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}
     ("part", "block"),
     [
         (
-            ForeignPart(
-                "file",
-                b'{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,JVBERg=="}}',
-            ),
+            FilePart(media_type="application/pdf", data="JVBERg==", name="a.pdf"),
             {"type": "document", "source": PDF, "title": "a.pdf"},
         ),
         (
-            ForeignPart("file", b'{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERg=="}}'),
+            FilePart(media_type="application/pdf", data="JVBERg=="),
             {"type": "document", "source": PDF},
         ),
         (
-            ForeignPart("document", b'{"type":"document","source":{"type":"file","file_id":"f"},"cache_control":{}}'),
-            {"type": "document", "source": {"type": "file", "file_id": "f"}, "cache_control": {}},
+            FilePart(media_type="text/plain", data="aGk="),
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hi"}},
         ),
-        (ForeignPart("file", b'{"type":"file","file":{"file_data":"data:text/plain;base64,aGk="}}'), None),
-        (ForeignPart("file", b'{"type":"file","file":{"file_id":"file-1"}}'), None),
-        (ForeignPart("file", b'{"type":"file"}'), None),
-        (ForeignPart("input_audio", b'{"type":"input_audio","input_audio":{}}'), None),
+        (
+            FilePart(url="https://e.com/a.pdf"),
+            {"type": "document", "source": {"type": "url", "url": "https://e.com/a.pdf"}},
+        ),
+        (
+            ForeignPart("anthropic_messages", "search_result", b'{"type":"search_result","cache_control":{}}'),
+            {"type": "search_result", "cache_control": {}},
+        ),
+        (FilePart(file_id="file-1"), None),
+        (FilePart(media_type="audio/wav", data="AA=="), None),
+        (ForeignPart("openai_chat", "input_audio", b'{"type":"input_audio","input_audio":{}}'), None),
     ],
 )
-def test_parts_of_other_dialects(part: ForeignPart, block: JSON | None) -> None:
+def test_files_and_foreign_parts(part: Part, block: JSON | None) -> None:
     (turn,) = said(user(TextPart("see"), part))
     assert turn["content"] == [text("see")] + ([block] if block else [])
 

@@ -6,9 +6,11 @@ import pytest
 from hoosh.core.chat import (
     ChatRequest,
     Effort,
+    FilePart,
     ForeignPart,
     ImagePart,
     Message,
+    Part,
     ReasoningPart,
     ResponseFormat,
     Sampling,
@@ -336,30 +338,36 @@ def test_images_of_a_tool_stand_in_its_answer_since_gemini_3_and_beside_it_befor
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "part"),
+    ("part", "said"),
     [
-        ("input_audio", b'{"input_audio":{"data":"QQ==","format":"wav"}}', {"mimeType": "audio/wav", "data": "QQ=="}),
         (
-            "file",
-            b'{"file":{"file_data":"data:application/pdf;base64,QQ=="}}',
-            {"mimeType": "application/pdf", "data": "QQ=="},
+            FilePart(media_type="audio/wav", data="QQ=="),
+            {"inlineData": {"mimeType": "audio/wav", "data": "QQ=="}},
         ),
-        ("file", b'{"file":{"file_data":"QQ=="}}', None),
-        ("file", b'{"file":{"file_data":"text/plain;base64,QQ=="}}', None),
-        ("file", b'{"file":{"file_id":"file-1"}}', None),
-        ("input_audio", b'{"type":"input_audio"}', None),
-        ("document", b'{"type":"document","source":{}}', None),
+        (
+            FilePart(media_type="application/pdf", data="QQ==", name="a.pdf"),
+            {"inlineData": {"mimeType": "application/pdf", "data": "QQ=="}},
+        ),
+        (FilePart(data="QQ=="), {"inlineData": {"mimeType": "application/pdf", "data": "QQ=="}}),
+        (FilePart(url="https://e.com/a.pdf"), {"fileData": {"fileUri": "https://e.com/a.pdf"}}),
+        (
+            FilePart(url="https://e.com/a", media_type="text/csv"),
+            {"fileData": {"fileUri": "https://e.com/a", "mimeType": "text/csv"}},
+        ),
+        (FilePart(file_id="file-1"), None),
+        (ForeignPart("gemini", "executableCode", b'{"executableCode":{}}'), {"executableCode": {}}),
+        (ForeignPart("anthropic_messages", "search_result", b'{"type":"search_result"}'), None),
     ],
 )
-def test_parts_of_other_dialects_go_where_they_are_inline(kind: str, content: bytes, part: JSON | None) -> None:
-    said = contents(Message("user", (ForeignPart(kind, content), TextPart("?"))))[0]["parts"]
-    assert said == [*([{"inlineData": part}] if part else []), {"text": "?"}]
+def test_files_go_inline_or_by_address_and_foreign_parts_only_at_home(part: Part, said: JSON | None) -> None:
+    parts = contents(Message("user", (part, TextPart("?"))))[0]["parts"]
+    assert parts == [*([said] if said else []), {"text": "?"}]
 
 
 def test_parts_in_the_wrong_turn_are_not_said() -> None:
     said = contents(
         Message("user", (ReasoningPart("hm", "S"), ToolCall("c", "f"), TextPart("?"))),
-        Message("assistant", (ForeignPart("refusal", b"{}"), TextPart("no"))),
+        Message("assistant", (ForeignPart("openai_chat", "refusal", b"{}"), TextPart("no"))),
     )
     assert [turn["parts"] for turn in said] == [[{"text": "?"}], [{"text": "no"}]]
 

@@ -181,9 +181,9 @@ def test_arguments_must_be_an_object(arguments: str) -> None:
 
 def test_images_are_bare() -> None:
     image = ImagePart(data="QUJD", media_type="image/png")
-    assert rendered(Message("user", (TextPart("a"), image, ForeignPart("file", b"{}"), TextPart("b"))))["messages"] == [
-        {"role": "user", "content": "ab", "images": ["QUJD"]}
-    ]
+    assert rendered(Message("user", (TextPart("a"), image, ForeignPart("openai_chat", "file", b"{}"), TextPart("b"))))[
+        "messages"
+    ] == [{"role": "user", "content": "ab", "images": ["QUJD"]}]
 
 
 def test_an_images_address_is_refused_with_the_reason() -> None:

@@ -8,7 +8,21 @@ import pytest
 
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import BadUpstream
-from hoosh.core.events import Event, Finish, Meaning, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.events import (
+    Citation,
+    Event,
+    Finish,
+    Logprobs,
+    Meaning,
+    Media,
+    Metered,
+    Opened,
+    Raw,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolDelta,
+)
 from hoosh.core.usage import Usage
 from hoosh.dialects import Served
 from hoosh.dialects.openai_chat import DIALECT
@@ -16,7 +30,7 @@ from hoosh.dialects.openai_chat import DIALECT
 STREAM = ChatRequest(model="m", messages=(), stream=True)
 ASKED_USAGE = ChatRequest(model="m", messages=(), stream=True, include_usage=True)
 WHOLE = ChatRequest(model="m", messages=())
-SERVED = Served(id="chatcmpl-1", created_s=5, provider="mine", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost_micros=7)
 USED = Usage(input=3, cached=1, output=2, reasoning=1)
 GUESSED = Usage(input=3, output=2, source="estimated")
 HEAD = '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":'
@@ -275,3 +289,42 @@ def test_an_error_body() -> None:
     )
     assert DIALECT.fault(error, "r1") == wanted
     assert DIALECT.fault_frame(error, "r1") == b"data: " + wanted + b"\n\n"
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+CITED = {"type": "url_citation", "url_citation": {"url": "u", "title": "t", "start_index": 1, "end_index": 2}}
+
+
+def test_sources_pictures_and_probabilities_have_their_place() -> None:
+    events: list[Meaning] = [
+        Text("a"),
+        Logprobs(b'[{"token":"a","logprob":-1}]'),
+        Citation("u", "t", start=1, end=2),
+        Media("image/png", "AA"),
+        Media(url="https://e.com/b.png"),
+        Logprobs(b'[{"token":"b","logprob":-2}]'),
+        Finish("stop"),
+    ]
+    deltas = choices(*events)
+    assert deltas[1]["logprobs"]["content"] == [{"token": "a", "logprob": -1}]
+    assert deltas[2]["delta"] == {"annotations": [CITED]}
+    assert deltas[3]["delta"] == {"images": [PICTURE]}
+    encoder = DIALECT.encoder(WHOLE, SERVED)
+    encoder.feed(events)
+    (choice,) = json.loads(encoder.finish(USED))["choices"]
+    assert [entry["token"] for entry in choice["logprobs"]["content"]] == ["a", "b"]
+    assert choice["message"]["annotations"] == [CITED]
+    assert choice["message"]["images"] == [
+        PICTURE,
+        {"type": "image_url", "image_url": {"url": "https://e.com/b.png"}},
+    ]
+
+
+def test_sound_is_said_in_openais_form() -> None:
+    (piece, _) = choices(Media("audio/wav", "AA"), Finish("stop"))
+    assert piece["delta"]["audio"] == {"data": "AA"}
+    encoder = DIALECT.encoder(WHOLE, SERVED)
+    encoder.feed([Media("audio/wav", "AA"), Finish("stop")])
+    message = json.loads(encoder.finish(USED))["choices"][0]["message"]
+    assert message["audio"]["data"] == "AA"
+    assert "images" not in message

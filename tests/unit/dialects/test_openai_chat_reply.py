@@ -469,7 +469,7 @@ def test_what_is_encoded_reads_as_what_was_meant(
     ]
     events: list[Event] = [Opened("", "vendor"), *content, *deltas, finish]
     asked = ASKED_USAGE if usage else STREAM
-    encoder = DIALECT.encoder(asked, Served(id="chatcmpl-1", created_s=1, provider="p", model="m"))
+    encoder = DIALECT.encoder(asked, Served(id="1", created_s=1, provider="p", model="m"))
     used = Usage(input=3, output=2, reasoning=1, cached=1)
     body = b"".join(encoder.feed([event]) for event in events) + encoder.finish(used)
     at = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]

@@ -8,7 +8,9 @@ import pytest
 
 from hoosh.core.chat import (
     ChatRequest,
+    FilePart,
     ForeignPart,
+    ForeignTool,
     ImagePart,
     Message,
     Part,
@@ -237,12 +239,29 @@ def test_a_call_without_content() -> None:
             (ImagePart(url="data:image/svg+xml,%3Csvg/%3E"),),
         ),
         (
-            '{"role":"user","content":[{"type":"input_audio", "input_audio":{"data":"AA"}}]}',
-            (ForeignPart("input_audio", b'{"type":"input_audio", "input_audio":{"data":"AA"}}'),),
+            '{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AA","format":"mp3"}}]}',
+            (FilePart(media_type="audio/mp3", data="AA"),),
+        ),
+        (
+            '{"role":"user","content":[{"type":"file","file":{"filename":"a","file_data":"data:text/csv;base64,AA"}}]}',
+            (FilePart(media_type="text/csv", data="AA", name="a"),),
+        ),
+        (
+            '{"role":"user","content":[{"type":"file","file":{"file_data":"https://e.com/a"}}]}',
+            (FilePart(url="https://e.com/a"),),
+        ),
+        ('{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}', (FilePart(file_id="f"),)),
+        (
+            '{"role":"user","content":[{"type":"video_url", "video_url":{"url":"u"}}]}',
+            (ForeignPart("openai_chat", "video_url", b'{"type":"video_url", "video_url":{"url":"u"}}'),),
+        ),
+        (
+            '{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]}',
+            (TextPart("a", b'{"type":"ephemeral"}'),),
         ),
         (
             '{"role":"user","content":[{"type":"image_url"}]}',
-            (ForeignPart("image_url", b'{"type":"image_url"}'),),
+            (ForeignPart("openai_chat", "image_url", b'{"type":"image_url"}'),),
         ),
         (
             '{"role":"tool","tool_call_id":"c1","content":[{"type":"text","text":"a"}],"name":"f"}',
@@ -299,6 +318,7 @@ def test_every_field_has_its_place() -> None:
         model="m",
         messages=(Message("user", (TextPart("hi"),)),),
         tools=(Tool("f", "d", b'{"a": 1}', strict=True), Tool("g")),
+        foreign_tools=(ForeignTool("openai_chat", "web_search", b'{"type":"web_search"}'),),
         parallel_tools=False,
         response_format=ResponseFormat("json_schema", "n", b"{}", strict=False),
         sampling=Sampling(
@@ -319,6 +339,7 @@ def test_every_field_has_its_place() -> None:
         include_usage=True,
         effort="low",
         user="u",
+        dialect="openai_chat",
     )
 
 
@@ -401,7 +422,8 @@ def test_rendering() -> None:
             Message("user", (ImagePart(url="https://e.com/a"), ImagePart(data="AA", media_type="image/png", detail="low"))),
         ),
         max_output_tokens=9,
-        extra=(("pool", b'"team"'), ("logit_bias", b"{}")),
+        dialect="openai_chat",
+            extra=(("pool", b'"team"'), ("logit_bias", b"{}")),
     )  # fmt: skip
     assert rendered(asked) == {
         "model": "vendor-model",
@@ -435,3 +457,25 @@ def test_a_rendered_stream_is_asked_for_its_usage_where_that_is_known() -> None:
     assert rendered(msgspec.structs.replace(asked, include_usage=False))["stream_options"] == {"include_usage": True}
     assert "stream_options" not in rendered(asked, Ways(stream_usage=False))
     assert "stream_options" not in rendered(msgspec.structs.replace(asked, stream=False))
+
+
+def test_what_the_dialect_cannot_say_is_declared() -> None:
+    thoughts = (ToolCall("c", "f"), ReasoningPart("a"), ReasoningPart("b"))
+    result = ToolResult("c", (TextPart(""),), is_error=True)
+    asked = ChatRequest(
+        model="m",
+        messages=(
+            Message("assistant", thoughts),
+            Message("tool", (result,)),
+            Message("user", (ForeignPart("gemini", "executableCode", b"{}"),)),
+        ),
+        foreign_tools=(ForeignTool("anthropic_messages", "bash_20250124", b"{}"),),
+        thinking_tokens=100,
+        dialect="anthropic_messages",
+        extra=(("container", b'"c"'), ("pool", b'"p"')),
+    )
+    assert DIALECT.render(asked, "m", Ways()).dropped == (
+        *("thinking_tokens", "reasoning.parts", "part.order", "tool_result.error", "text.empty"),
+        *("extra.container", "tools.bash_20250124", "part.executableCode"),
+    )
+    assert b"container" not in DIALECT.render(asked, "m", Ways()).body

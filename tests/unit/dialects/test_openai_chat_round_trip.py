@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hoosh.core.chat import (
     ChatRequest,
     Effort,
+    FilePart,
     ForeignPart,
+    ForeignTool,
     ImagePart,
     Message,
     ReasoningPart,
@@ -29,19 +31,31 @@ TEXT = st.text(min_size=1, max_size=5).filter(lambda text: "\udc00" not in text)
 NAME = st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=5)
 SCHEMA = st.sampled_from([b"{}", b'{"type": "object"}', b'{"a":1.0}'])
 OPTIONAL_BOOL = st.none() | st.booleans()
-texts = st.builds(TextPart, TEXT)
+CACHE = st.sampled_from([b"", b'{"type":"ephemeral"}'])
+texts = st.builds(TextPart, TEXT, CACHE)
+files = st.sampled_from(
+    [
+        FilePart(media_type="audio/wav", data="AA=="),
+        FilePart(media_type="application/pdf", data="AA==", name="a.pdf", cache=b'{"type":"ephemeral"}'),
+        FilePart(url="https://e.com/a.pdf"),
+        FilePart(file_id="file-1"),
+    ]
+)
+foreign_tools = st.just(ForeignTool("openai_chat", "web_search", b'{"type":"web_search"}'))
 images = st.builds(ImagePart, url=st.just("https://e.com/a"), detail=st.sampled_from(["", "low"])) | st.builds(
     ImagePart, data=st.sampled_from(["AA==", "BB=="]), media_type=st.just("image/png")
 )
-foreign = st.just(ForeignPart("file", b'{"type":"file", "file":{"a":[1]}}'))
+foreign = st.just(ForeignPart("openai_chat", "video", b'{"type":"video", "video":{"a":[1]}}'))
 thoughts = st.lists(st.builds(ReasoningPart, TEXT), max_size=1) | st.lists(
     st.builds(ReasoningPart, TEXT, TEXT) | st.builds(ReasoningPart, redacted=TEXT), min_size=1, max_size=3
 )
 calls = st.builds(ToolCall, TEXT, NAME, st.sampled_from(["", "{}", '{"a":1}']), st.sampled_from(["", "sig"]))
-results = st.builds(ToolResult, NAME, st.lists(texts | images, max_size=2).map(tuple), st.just("") | NAME)
+results = st.builds(ToolResult, NAME, st.lists(texts | images | files, max_size=2).map(tuple), st.just("") | NAME)
 messages = st.one_of(
     st.builds(Message, st.sampled_from(["system", "developer"]), texts.map(lambda part: (part,))),
-    st.builds(Message, st.just("user"), st.lists(texts | images | foreign, max_size=3).map(tuple), st.just("") | NAME),
+    st.builds(
+        Message, st.just("user"), st.lists(texts | images | files | foreign, max_size=3).map(tuple), st.just("") | NAME
+    ),
     st.builds(
         Message,
         st.just("assistant"),
@@ -77,9 +91,10 @@ requests = streams.flatmap(
         ChatRequest,
         model=NAME,
         messages=st.lists(messages, min_size=1, max_size=4).map(tuple),
-        tools=st.lists(st.builds(Tool, NAME, st.just("") | TEXT, SCHEMA | st.just(b""), OPTIONAL_BOOL), max_size=2).map(
-            tuple
-        ),
+        tools=st.lists(
+            st.builds(Tool, NAME, st.just("") | TEXT, SCHEMA | st.just(b""), OPTIONAL_BOOL, CACHE), max_size=2
+        ).map(tuple),
+        foreign_tools=st.lists(foreign_tools, max_size=1).map(tuple),
         tool_choice=choices,
         parallel_tools=OPTIONAL_BOOL,
         response_format=formats,
@@ -87,7 +102,9 @@ requests = streams.flatmap(
         max_output_tokens=st.none() | st.integers(1, 10**6),
         n=st.integers(1, 3),
         effort=st.none() | st.sampled_from(get_args(Effort)),
+        verbosity=st.sampled_from(["", "low"]),
         user=st.just("") | TEXT,
+        dialect=st.just("openai_chat"),
         extra=st.sampled_from([(), (("logit_bias", b'{"1": 2}'), ("zeta", b"[1.0]"))]),
         **{name: st.just(value) for name, value in stream.items()},
     )

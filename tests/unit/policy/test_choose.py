@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hoosh.core.call import Wishes
-from hoosh.core.errors import NoProvider, UnknownModel
+from hoosh.core.errors import BadRequest, NoProvider, UnknownModel
 from hoosh.policy.choose import Offer, Wanted, choose, serves
 
 HOME = Offer(provider="ollama", models=("llama3.2:latest", "qwen:7b"), local=True)
@@ -138,3 +138,21 @@ def test_without_globs_everything_is_served() -> None:
     assert serves("anything", ())
     assert serves("a-1", ("b-*", "a-?"))
     assert not serves("A-1", ("a-?",))
+
+
+def test_only_those_who_can_do_it_are_asked() -> None:
+    able = Offer(provider="nomic", models=("embed-1",), operations=frozenset({"embed"}))
+    both = Offer(provider="both", models=("embed-1", "gpt-4.1"), operations=frozenset({"chat", "embed"}))
+
+    def targets(model: str, wishes: Wishes = Wishes()) -> list[str]:
+        wanted = Wanted(model=model, operation="embed", wishes=wishes)
+        return [str(target) for target in choose(wanted, (able, CLOUD, both), {}, "")]
+
+    assert targets("embed-1") == ["nomic/embed-1", "both/embed-1"]
+    assert targets("gpt-4.1") == ["both/gpt-4.1"]
+    assert targets("both/other") == ["both/other"]
+    with pytest.raises(BadRequest, match=r"Model 'gpt-4.1-mini' cannot embed: openai has no API for it") as caught:
+        targets("gpt-4.1-mini")
+    assert caught.value.param == "model"
+    with pytest.raises(NoProvider):
+        targets("embed-1", Wishes(local_only=True))

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hoosh.core.asked import CountRequest, EmbedRequest, ModerationRequest, RerankRequest
 from hoosh.core.chat import (
     ChatRequest,
     ForeignPart,
@@ -16,7 +17,15 @@ from hoosh.core.chat import (
     ToolCall,
     ToolResult,
 )
-from hoosh.policy.estimate import DEFAULT_OUTPUT_TOKENS, TOKENS_PER_IMAGE, TOKENS_PER_MESSAGE, bound, guess
+from hoosh.core.usage import Usage
+from hoosh.policy.estimate import (
+    DEFAULT_OUTPUT_TOKENS,
+    TOKENS_PER_IMAGE,
+    TOKENS_PER_MESSAGE,
+    bound,
+    guess,
+    input_guess,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 TextSize = tuple[Part, int]
@@ -31,7 +40,7 @@ parts = st.one_of(
     st.builds(lambda a, b: (ReasoningPart(a, redacted=b), size(a, b)), texts, texts),
     st.builds(lambda a, b: (ToolCall("1", a, b), size(a, b)), texts, texts),
     st.builds(lambda a: (ToolResult("1", (TextPart(a), TextPart(a))), 2 * size(a)), texts),
-    st.builds(lambda a: (ForeignPart("file", a.encode()), size(a)), texts),
+    st.builds(lambda a: (ForeignPart("openai_chat", "file", a.encode()), size(a)), texts),
 )
 
 
@@ -75,3 +84,13 @@ def test_a_guess_is_never_zero_for_what_was_seen() -> None:
     assert guess(hello(), 5).output == 2
     assert guess(hello(), 0).output == 0
     assert guess(hello(), 0).input > 0
+
+
+def test_other_operations() -> None:
+    embed = EmbedRequest(model="m", inputs=("abcdefgh", (1, 2, 3)))
+    assert bound(embed) == 8 + 12
+    assert guess(embed, 0) == Usage(input=5, output=0, source="estimated")
+    assert bound(RerankRequest(model="m", query="qq", documents=("abc", "é"))) == 3 + 2 + 2 * 2
+    assert bound(ModerationRequest(model="m", inputs=("abc", "d"))) == 4
+    assert bound(CountRequest(chat=hello())) == 0
+    assert input_guess(hello()) == guess(hello(), 0).input

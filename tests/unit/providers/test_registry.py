@@ -1,11 +1,14 @@
 """The list of providers, and what every one of them must be."""
 
+import importlib
 import re
 from fnmatch import fnmatchcase
 
 import pytest
 
 from hoosh.core.chat import ChatRequest, Message, TextPart
+from hoosh.core.features import FEATURES
+from hoosh.engine.backend import tongues_of
 from hoosh.providers import Provider
 from hoosh.providers.registry import PROVIDERS, find
 
@@ -127,3 +130,16 @@ def test_whose_model_it_is(model: str, vendors: set[str]) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in PROVIDERS if kind.local], ids=lambda kind: kind.name)
 def test_what_a_local_server_has_is_not_known_beforehand(kind: Provider) -> None:
     assert kind.serves == ()
+
+
+def test_what_a_dialect_loses_is_said_in_the_words_that_all_share() -> None:
+    for kind in PROVIDERS:
+        module = importlib.import_module(f"hoosh.dialects.{kind.dialect.name}")
+        assert set(FEATURES) >= module.LOSSES, kind.name
+
+
+def test_a_provider_speaks_its_main_dialect_first_and_no_dialect_twice() -> None:
+    for kind in PROVIDERS:
+        names = [(tongue.dialect.operation, tongue.dialect.name) for tongue in tongues_of(kind)]
+        assert names[0] == ("chat", kind.dialect.name)
+        assert len(names) == len(set(names)), kind.name

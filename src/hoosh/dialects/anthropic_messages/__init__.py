@@ -7,6 +7,7 @@ the API was recorded to send. request.py writes requests, reply.py reads replies
 from hoosh.codecs import Splitter
 from hoosh.codecs.sse import SSEDecoder
 from hoosh.codecs.whole import WholeBody
+from hoosh.core.asked import Operation
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import UpstreamError
 from hoosh.core.wire import WireRequest
@@ -14,31 +15,12 @@ from hoosh.dialects import Reader, Ways
 from hoosh.dialects.anthropic_messages import faults, request
 from hoosh.dialects.anthropic_messages.reply import MessagesReader, model_ids
 
-# What a request may say that this dialect has no word for.
-LOSSES = frozenset(
-    {
-        "extra",
-        "image.detail",
-        "message.name",
-        "n",
-        "part.foreign",
-        "reasoning.unsigned",
-        "response_format.json_object",
-        "response_format.name",
-        "sampling.frequency_penalty",
-        "sampling.logprobs",
-        "sampling.min_p",
-        "sampling.presence_penalty",
-        "sampling.seed",
-        "sampling.top_logprobs",
-        "system.position",
-        "tool_call.signature",
-    }
-)
+LOSSES = request.LOSSES
 
 
 class AnthropicMessages:
-    name = "anthropic_messages"
+    name = request.NAME
+    operation: Operation = "chat"
 
     def render(self, asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
         return request.render(asked, model, ways)

@@ -5,6 +5,7 @@ build-with-claude/{structured-outputs,effort,adaptive-thinking}, models/sonnet-5
 Structured outputs: `output_config.format`, generally available; the beta's top-level `output_format` is deprecated.
 """
 
+import base64
 import re
 from typing import cast
 
@@ -13,6 +14,7 @@ import msgspec
 from hoosh.core.chat import (
     ChatRequest,
     Effort,
+    FilePart,
     ForeignPart,
     ImagePart,
     Message,
@@ -24,12 +26,40 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest
+from hoosh.core.features import lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
 
+NAME = "anthropic_messages"
 PATH = "/v1/messages"
 VERSION = (b"anthropic-version", b"2023-06-01")
 HEADERS = ((b"content-type", b"application/json"), VERSION)
+
+# What a request may say that this dialect has no word for.
+LOSSES = frozenset(
+    {
+        "audio",
+        "cache",
+        "file.id",
+        "image.detail",
+        "message.name",
+        "n",
+        "reasoning.unsigned",
+        "response_format.json_object",
+        "response_format.name",
+        "sampling.frequency_penalty",
+        "sampling.logprobs",
+        "sampling.min_p",
+        "sampling.presence_penalty",
+        "sampling.seed",
+        "sampling.top_logprobs",
+        "system.position",
+        "thinking_tokens",
+        "tool_call.signature",
+        "tool_result.error",
+        "verbosity",
+    }
+)
 
 # max_tokens is required and there is no "as much as possible"; 4096 is the most that every Claude takes.
 DEFAULT_OUTPUT_TOKENS = 4096
@@ -54,24 +84,15 @@ _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
 
-class _File(msgspec.Struct):
-    file_data: str = ""
-    filename: str = ""
-
-
-class _FilePart(msgspec.Struct):
-    file: _File
-
-
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_file_part = msgspec.json.Decoder(_FilePart)
 _json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
 def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     """Raises BadRequest naming the message or the tool that cannot be said."""
-    return _request(_body(asked, model), ways)
+    request = _request(_body(asked, model), ways)
+    return msgspec.structs.replace(request, dropped=lost(asked, LOSSES, NAME))
 
 
 def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
@@ -243,8 +264,10 @@ def _block(i: int, part: Part) -> JSON | None:
             if content := [block for inner in part.parts if (block := _block(i, inner)) is not None]:
                 result["content"] = content
             return result
-        case _:
+        case FilePart():
             return _document(part)
+        case ForeignPart(dialect=dialect):
+            return cast("JSON", _json.decode(part.json)) if dialect == NAME else None
 
 
 def _source(image: ImagePart) -> JSON:
@@ -281,23 +304,19 @@ def _input(i: int, arguments: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode())
 
 
-def _document(part: ForeignPart) -> JSON | None:
-    """A PDF that an OpenAI client sends inline; a document block of this dialect stays what it is."""
-    if part.kind == "document":
-        return cast("JSON", _json.decode(part.json))
-    if part.kind != "file":
+def _document(file: FilePart) -> JSON | None:
+    """PDF and plain text are all that a document may be; None for the rest: sound, another vendor's id."""
+    source: JSON
+    if file.url:
+        source = {"type": "url", "url": file.url}
+    elif file.media_type == "application/pdf":
+        source = {"type": "base64", "media_type": file.media_type, "data": file.data}
+    elif file.media_type == "text/plain":
+        text = base64.b64decode(file.data).decode(errors="replace")
+        source = {"type": "text", "media_type": file.media_type, "data": text}
+    else:
         return None
-    try:
-        file = _file_part.decode(part.json).file
-    except msgspec.ValidationError:
-        return None
-    head, _, data = file.file_data.partition(",")
-    if head != "data:application/pdf;base64":
-        return None
-    document: JSON = {
-        "type": "document",
-        "source": {"type": "base64", "media_type": "application/pdf", "data": data},
-    }
-    if file.filename:
-        document["title"] = file.filename
+    document: JSON = {"type": "document", "source": source}
+    if file.name:
+        document["title"] = file.name
     return document

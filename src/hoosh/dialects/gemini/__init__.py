@@ -8,6 +8,7 @@ together arguments that come in pieces.
 
 from hoosh.codecs import Splitter
 from hoosh.codecs.sniff import EventsOrWhole
+from hoosh.core.asked import Operation
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import UpstreamError
 from hoosh.core.wire import WireRequest
@@ -15,28 +16,12 @@ from hoosh.dialects import Reader, Ways
 from hoosh.dialects.gemini import faults, request
 from hoosh.dialects.gemini.reply import GeminiReader, model_ids
 
-# What a request may say that this dialect has no word for.
-LOSSES = frozenset(
-    {
-        "extra",
-        "image.detail",
-        "message.name",
-        "parallel_tools",
-        "part.foreign",
-        "reasoning.redacted",
-        "reasoning.unsigned",
-        "response_format.name",
-        "response_format.strict",
-        "sampling.min_p",
-        "system.image",
-        "tool.strict",
-        "user",
-    }
-)
+LOSSES = request.LOSSES
 
 
 class Gemini:
-    name = "gemini"
+    name = request.NAME
+    operation: Operation = "chat"
 
     def render(self, asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
         return request.render(asked, model, ways)

@@ -16,6 +16,7 @@ import msgspec
 from hoosh.core.chat import (
     ChatRequest,
     Effort,
+    FilePart,
     ForeignPart,
     ImagePart,
     Message,
@@ -28,10 +29,33 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest
+from hoosh.core.features import lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
 
+NAME = "gemini"
 HEADERS = ((b"content-type", b"application/json"),)
+# What a request may say that this dialect has no word for.
+LOSSES = frozenset(
+    {
+        "cache",
+        "file.id",
+        "image.detail",
+        "message.name",
+        "parallel_tools",
+        "reasoning.redacted",
+        "reasoning.unsigned",
+        "response_format.name",
+        "response_format.strict",
+        "sampling.min_p",
+        "system.position",
+        "thinking_tokens",
+        "tool.strict",
+        "tool_result.error",
+        "user",
+        "verbosity",
+    }
+)
 
 _Generation = tuple[int, int]
 # Names without a number, as gemini-flash-latest, are the newest; names of other families have no generation.
@@ -78,21 +102,6 @@ _IMAGE_TYPES = {
 }
 
 
-class _Audio(msgspec.Struct):
-    data: str
-    format: str
-
-
-class _File(msgspec.Struct):
-    file_data: str
-
-
-class _Foreign(msgspec.Struct):
-    input_audio: _Audio | None = None
-    file: _File | None = None
-
-
-_foreign = msgspec.json.Decoder(_Foreign)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
@@ -114,7 +123,7 @@ def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
         config["thinkingConfig"] = thinking
     if config:
         body["generationConfig"] = config
-    return _request(asked, body, model, ways)
+    return msgspec.structs.replace(_request(asked, body, model, ways), dropped=lost(asked, LOSSES, NAME))
 
 
 def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
@@ -277,8 +286,10 @@ class _Conversation:
                 return [_image(i, part)]
             case ToolResult():
                 return self._result(i, part)
-            case ForeignPart():
-                return _inline(part)
+            case FilePart():
+                return _file(part)
+            case ForeignPart(dialect=dialect) if dialect == NAME:
+                return [_json.decode(part.json)]
         return []
 
     def _result(self, i: int, result: ToolResult) -> list[JSON]:
@@ -328,17 +339,10 @@ def _image(i: int, image: ImagePart) -> JSON:
     return {"inlineData": {"mimeType": image.media_type, "data": image.data}}
 
 
-def _inline(part: ForeignPart) -> list[JSON]:
-    """OpenAI's inline audio and files; nothing for what is only named by an id there."""
-    try:
-        said = _foreign.decode(part.json)
-    except msgspec.DecodeError:
-        return []
-    if part.kind == "input_audio" and said.input_audio:
-        audio = said.input_audio
-        return [{"inlineData": {"mimeType": f"audio/{audio.format}", "data": audio.data}}]
-    if part.kind == "file" and said.file:
-        head, _, data = said.file.file_data.partition(";base64,")
-        if head.startswith("data:") and data:
-            return [{"inlineData": {"mimeType": head[5:], "data": data}}]
+def _file(file: FilePart) -> list[JSON]:
+    """Nothing for what is only named by another vendor's id."""
+    if file.url:
+        return [{"fileData": {"fileUri": file.url} | ({"mimeType": file.media_type} if file.media_type else {})}]
+    if file.data:
+        return [{"inlineData": {"mimeType": file.media_type or "application/pdf", "data": file.data}}]
     return []

@@ -8,26 +8,26 @@ request.py reads and writes requests, reply.py reads replies, encode.py writes t
 from hoosh.codecs import Splitter
 from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.codecs.whole import WholeBody
+from hoosh.core.asked import Operation
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.wire import WireRequest
-from hoosh.dialects import Encoder, Reader, Served, Ways
+from hoosh.dialects import ClientDialect, Encoder, Reader, Served, Ways
 from hoosh.dialects.openai_chat import faults, request
 from hoosh.dialects.openai_chat.encode import StreamEncoder, WholeEncoder
+from hoosh.dialects.openai_chat.render import NAME
 from hoosh.dialects.openai_chat.reply import ChatReader, model_ids
 
-# What a request may say that this dialect has no word for.
-LOSSES = frozenset(
-    {
-        "part.order",  # thoughts, then content, then calls
-        "reasoning.parts",  # several thoughts without a proof become one
-        "text.empty",
-    }
-)
+LOSSES = request.LOSSES
 
 
 class OpenAIChat:
-    name = "openai_chat"
+    name = NAME
+    operation: Operation = "chat"
+    relays: frozenset[bytes] = frozenset()
+
+    def at(self, tail: str) -> ClientDialect:  # noqa: ARG002 (its path says nothing)
+        return self
 
     def parse(self, body: bytes) -> ChatRequest:
         return request.parse(body)

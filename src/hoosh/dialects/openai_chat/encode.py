@@ -9,7 +9,22 @@ import msgspec
 
 from hoosh.codecs.sse import SSEDecoder
 from hoosh.core.chat import ChatRequest
-from hoosh.core.events import Event, Finish, Meaning, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.events import (
+    Citation,
+    Event,
+    Finish,
+    Logprobs,
+    Meaning,
+    Media,
+    Metered,
+    Opened,
+    Raw,
+    Reasoning,
+    Refusal,
+    Spoken,
+    Text,
+    ToolDelta,
+)
 from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai_chat.render import detail
@@ -65,18 +80,21 @@ class StreamEncoder:
         if isinstance(event, Opened):
             self._model = event.model or self._model
             return b""
-        if isinstance(event, Metered | Raw):
+        if not isinstance(event, Spoken):
             return b""
-        delta = {} if isinstance(event, Finish) else _delta(event)
+        delta = _delta(event)
         if event.index not in self._begun:
             self._begun.add(event.index)
             delta = {"role": "assistant", **(delta or {"content": ""})}
         reason = event.reason if isinstance(event, Finish) else None
-        return _frame(self._chunk([{"index": event.index, "delta": delta, "finish_reason": reason}]))
+        choice: JSON = {"index": event.index, "delta": delta, "finish_reason": reason}
+        if isinstance(event, Logprobs):
+            choice["logprobs"] = {"content": msgspec.Raw(event.content), "refusal": None}
+        return _frame(self._chunk([choice]))
 
     def _chunk(self, choices: list[JSON]) -> JSON:
         return {
-            "id": self._served.id,
+            "id": f"chatcmpl-{self._served.id}",
             "object": "chat.completion.chunk",
             "created": self._served.created_s,
             "model": self._model,
@@ -114,16 +132,40 @@ def _frame(chunk: JSON) -> bytes:
     return b"data: %b\n\n" % _encode(chunk)
 
 
-def _delta(event: Text | Refusal | Reasoning | ToolDelta) -> JSON:
-    if isinstance(event, Text):
-        return {"content": event.text}
-    if isinstance(event, Refusal):
-        return {"refusal": event.text}
-    if isinstance(event, Reasoning):
-        delta: JSON = {"reasoning_content": event.text} if event.text else {}
-        if event.signature or event.redacted:
-            delta["reasoning_details"] = [detail(event.text, event.signature, event.redacted)]
-        return delta
+def _delta(event: Spoken) -> JSON:
+    match event:
+        case Text(text=text):
+            return {"content": text}
+        case Refusal(text=text):
+            return {"refusal": text}
+        case Reasoning():
+            delta: JSON = {"reasoning_content": event.text} if event.text else {}
+            if event.signature or event.redacted:
+                delta["reasoning_details"] = [detail(event.text, event.signature, event.redacted)]
+            return delta
+        case ToolDelta():
+            return {"tool_calls": [_call_delta(event)]}
+        case Citation():
+            return {"annotations": [_annotation(event)]}
+        case Media():
+            return _media(event)
+    return {}
+
+
+def _annotation(event: Citation) -> JSON:
+    cited = {"url": event.url, "title": event.title, "start_index": event.start, "end_index": event.end}
+    return {"type": "url_citation", "url_citation": cited}
+
+
+def _media(event: Media) -> JSON:
+    """Pictures in OpenRouter's form, for OpenAI's chat has none; sound in OpenAI's."""
+    if event.media_type.startswith("audio/"):
+        return {"audio": {"data": event.data}}
+    url = event.url or f"data:{event.media_type};base64,{event.data}"
+    return {"images": [{"type": "image_url", "image_url": {"url": url}}]}
+
+
+def _call_delta(event: ToolDelta) -> JSON:
     call: JSON = {"index": event.call, "function": {"arguments": event.arguments}}
     if event.id:
         call |= {"id": event.id, "type": "function"}
@@ -131,7 +173,7 @@ def _delta(event: Text | Refusal | Reasoning | ToolDelta) -> JSON:
         call["function"] = {"name": event.name, "arguments": event.arguments}
     if event.signature:
         call["extra_content"] = {"google": {"thought_signature": event.signature}}
-    return {"tool_calls": [call]}
+    return call
 
 
 class _Answer:
@@ -143,21 +185,36 @@ class _Answer:
         self.reasoning: list[str] = []
         self.details: list[JSON] = []
         self.calls: dict[int, JSON] = {}
+        self.logprobs: list[object] = []
+        self.more: JSON = {}  # annotations, images, audio
         self.finish = "stop"
 
-    def take(self, event: Text | Refusal | Reasoning | ToolDelta | Finish) -> None:
-        if isinstance(event, Text):
-            self.text.append(event.text)
-        elif isinstance(event, Refusal):
-            self.refusal.append(event.text)
-        elif isinstance(event, Finish):
-            self.finish = event.reason
-        elif isinstance(event, Reasoning):
-            self.reasoning.append(event.text)
-            if event.signature or event.redacted:
-                self.details.append(detail(event.text, event.signature, event.redacted))
-        else:
-            self._call(event)
+    def take(self, event: Spoken) -> None:
+        match event:
+            case Text(text=text):
+                self.text.append(text)
+            case Refusal(text=text):
+                self.refusal.append(text)
+            case Finish(reason=reason):
+                self.finish = reason
+            case Reasoning():
+                self.reasoning.append(event.text)
+                if event.signature or event.redacted:
+                    self.details.append(detail(event.text, event.signature, event.redacted))
+            case ToolDelta():
+                self._call(event)
+            case Logprobs(content=content):
+                self.logprobs += _json.decode(content)
+            case Citation():
+                self.more.setdefault("annotations", []).append(_annotation(event))
+            case Media():
+                self._media(_media(event))
+
+    def _media(self, said: JSON) -> None:
+        """Pictures add up; of sound there is one piece, which a whole message names by an id."""
+        self.more["images"] = self.more.get("images", []) + said.pop("images", [])
+        if "audio" in said:
+            self.more["audio"] = {"id": "", "expires_at": 0, "transcript": "", **said["audio"]}
 
     def _call(self, event: ToolDelta) -> None:
         call = self.calls.setdefault(
@@ -180,7 +237,11 @@ class _Answer:
             fields["reasoning_details"] = self.details
         if self.calls:
             fields["tool_calls"] = [call for _, call in sorted(self.calls.items())]
-        return fields
+        return fields | {name: value for name, value in self.more.items() if value}
+
+    def choice(self, index: int) -> JSON:
+        logprobs = {"content": self.logprobs, "refusal": None} if self.logprobs else None
+        return {"index": index, "message": self.message(), "logprobs": logprobs, "finish_reason": self.finish}
 
 
 class WholeEncoder:
@@ -205,14 +266,11 @@ class WholeEncoder:
             return self._passed_on(usage)
         return _encode(
             {
-                "id": self._served.id,
+                "id": f"chatcmpl-{self._served.id}",
                 "object": "chat.completion",
                 "created": self._served.created_s,
                 "model": self._model,
-                "choices": [
-                    {"index": index, "message": answer.message(), "logprobs": None, "finish_reason": answer.finish}
-                    for index, answer in sorted(self._answers.items())
-                ],
+                "choices": [answer.choice(index) for index, answer in sorted(self._answers.items())],
                 "usage": usage_object(usage, self._served),
             }
         )
@@ -220,7 +278,7 @@ class WholeEncoder:
     def _take(self, event: Meaning) -> None:
         if isinstance(event, Opened):
             self._model = event.model or self._model
-        elif not isinstance(event, Metered):
+        elif isinstance(event, Spoken):
             self._answers.setdefault(event.index, _Answer()).take(event)
 
     def _passed_on(self, usage: Usage) -> bytes:

@@ -1,9 +1,12 @@
 """The canon as an OpenAI body. `parse(body(r)) == r` for all that the dialect can say; see LOSSES."""
 
+from types import MappingProxyType
+
 import msgspec
 
 from hoosh.core.chat import (
     ChatRequest,
+    FilePart,
     ForeignPart,
     ImagePart,
     Message,
@@ -17,14 +20,18 @@ from hoosh.core.chat import (
 )
 from hoosh.dialects import JSON
 
+NAME = "openai_chat"
+# OpenAI's words for what media types call otherwise.
+_AUDIO = MappingProxyType({"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"})
+
 
 def body(asked: ChatRequest, model: str) -> JSON:
     fields: JSON = {
         "model": model,
         "messages": [written for message in asked.messages for written in _messages(message)],
     }
-    if asked.tools:
-        fields["tools"] = [_tool(tool) for tool in asked.tools]
+    if tools := [*map(_tool, asked.tools), *_foreign_tools(asked)]:
+        fields["tools"] = tools
     if asked.tool_choice:
         fields["tool_choice"] = _choice(asked.tool_choice)
     if asked.response_format:
@@ -47,11 +54,17 @@ def body(asked: ChatRequest, model: str) -> JSON:
         "stream": asked.stream or None,
         "stream_options": {"include_usage": True} if asked.stream and asked.include_usage else None,
         "reasoning_effort": asked.effort,
+        "verbosity": asked.verbosity or None,
         "user": asked.user or None,
     }
     fields.update((name, value) for name, value in values.items() if value is not None)
-    fields.update((name, msgspec.Raw(value)) for name, value in asked.extra)
+    if asked.dialect == NAME:
+        fields.update((name, msgspec.Raw(value)) for name, value in asked.extra)
     return fields
+
+
+def _foreign_tools(asked: ChatRequest) -> list[object]:
+    return [msgspec.Raw(tool.json) for tool in asked.foreign_tools if tool.dialect == NAME]
 
 
 def _messages(message: Message) -> list[JSON]:
@@ -75,26 +88,46 @@ def _messages(message: Message) -> list[JSON]:
 
 
 def _content(message: Message) -> str | list[object] | None:
-    parts = [part for part in message.parts if isinstance(part, TextPart | ImagePart | ForeignPart)]
+    parts = [
+        part
+        for part in message.parts
+        if isinstance(part, TextPart | ImagePart | FilePart) or (isinstance(part, ForeignPart) and part.dialect == NAME)
+    ]
     if not parts:
         return None if message.role == "assistant" else ""
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
+    if len(parts) == 1 and isinstance(parts[0], TextPart) and not parts[0].cache:
         return parts[0].text
     return [_part(part) for part in parts]
 
 
-def _part(part: TextPart | ImagePart | ForeignPart) -> object:
-    if isinstance(part, TextPart):
-        return {"type": "text", "text": part.text}
+def _part(part: TextPart | ImagePart | FilePart | ForeignPart) -> object:
     if isinstance(part, ForeignPart):
         return msgspec.Raw(part.json)
+    said = _file(part) if isinstance(part, FilePart) else _shown(part)
+    if part.cache:
+        said["cache_control"] = msgspec.Raw(part.cache)
+    return said
+
+
+def _shown(part: TextPart | ImagePart) -> JSON:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
     url = part.url or f"data:{part.media_type};base64,{part.data}"
     return {"type": "image_url", "image_url": {"url": url, "detail": part.detail} if part.detail else {"url": url}}
 
 
+def _file(part: FilePart) -> JSON:
+    if part.media_type.startswith("audio/"):
+        kind = part.media_type.removeprefix("audio/")
+        return {"type": "input_audio", "input_audio": {"data": part.data, "format": _AUDIO.get(kind, kind)}}
+    inline = f"data:{part.media_type};base64,{part.data}" if part.media_type and part.data else part.data
+    file = {"file_data": part.url or inline, "file_id": part.file_id, "filename": part.name}
+    return {"type": "file", "file": {name: value for name, value in file.items() if value}}
+
+
 def _result(result: ToolResult) -> JSON:
     parts = result.parts
-    plain = len(parts) == 1 and isinstance(parts[0], TextPart)
+    plain = len(parts) == 1 and isinstance(parts[0], TextPart) and not parts[0].cache
     content: object = parts[0].text if plain and isinstance(parts[0], TextPart) else [_part(part) for part in parts]
     fields: JSON = {"role": "tool", "tool_call_id": result.call_id, "content": content if parts else ""}
     if result.name:
@@ -127,7 +160,10 @@ def _tool(tool: Tool) -> JSON:
         function["parameters"] = msgspec.Raw(tool.schema)
     if tool.strict is not None:
         function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    said: JSON = {"type": "function", "function": function}
+    if tool.cache:
+        said["cache_control"] = msgspec.Raw(tool.cache)
+    return said
 
 
 def _choice(choice: ToolChoice) -> object:

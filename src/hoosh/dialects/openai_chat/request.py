@@ -8,7 +8,9 @@ import msgspec
 from hoosh.core.chat import (
     ChatRequest,
     Effort,
+    FilePart,
     ForeignPart,
+    ForeignTool,
     ImagePart,
     Message,
     Part,
@@ -23,15 +25,27 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest
+from hoosh.core.features import OWN_FIELDS, lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
 from hoosh.dialects.openai_chat import render as canonical
+from hoosh.dialects.openai_chat.render import NAME
 
 # Agents send hundreds of messages in one conversation; the bound only stops abuse.
 MAX_MESSAGES = 10_000
 MAX_MODEL_CHARS = 256
 TOO_DEEP = "the request body is nested too deep"
 PATH = "/chat/completions"
+# What a request may say that this dialect has no word for.
+LOSSES = frozenset(
+    {
+        "part.order",  # thoughts, then content, then calls
+        "reasoning.parts",  # several thoughts without a proof become one
+        "text.empty",
+        "thinking_tokens",
+        "tool_result.error",
+    }
+)
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -40,10 +54,24 @@ class _ImageURL(msgspec.Struct):
     detail: str | None = None
 
 
+class _Audio(msgspec.Struct):
+    data: str = ""
+    format: str = "wav"
+
+
+class _File(msgspec.Struct):
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
 class _Part(msgspec.Struct):
     type: str
     text: str | None = None
     image_url: _ImageURL | str | None = None
+    input_audio: _Audio | None = None
+    file: _File | None = None
+    cache_control: msgspec.Raw = msgspec.Raw()
 
 
 class _Function(msgspec.Struct):
@@ -91,7 +119,9 @@ class _FunctionSpec(msgspec.Struct):
 
 
 class _Tool(msgspec.Struct):
+    type: str = "function"
     function: _FunctionSpec | None = None
+    cache_control: msgspec.Raw = msgspec.Raw()
 
 
 class _NamedFunction(msgspec.Struct):
@@ -120,7 +150,7 @@ class _StreamOptions(msgspec.Struct):
 class _Body(msgspec.Struct):
     model: str | None = None
     messages: list[_Message] | None = None
-    tools: list[_Tool] | None = None
+    tools: list[msgspec.Raw] | None = None
     tool_choice: str | _NamedChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: _Format | None = None
@@ -140,11 +170,10 @@ class _Body(msgspec.Struct):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     reasoning_effort: str | None = None
+    verbosity: str | None = None
     user: str | None = None
 
 
-# Keys of a body that are the gateway's own and never go to a provider.
-OWN_KEYS = ("pool",)
 _KNOWN = frozenset(_Body.__struct_fields__)
 _ROLES = frozenset(get_args(Role))
 _EFFORTS = frozenset(get_args(Effort))
@@ -153,6 +182,7 @@ _MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _body = msgspec.json.Decoder(_Body)
 _part = msgspec.json.Decoder(_Part)
+_tool = msgspec.json.Decoder(_Tool)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
@@ -172,10 +202,12 @@ def parse(body: bytes) -> ChatRequest:
         raise BadRequest(TOO_DEEP, param="body") from error
     model = _check(asked)
     effort = asked.reasoning_effort
+    tools = [_read_tool(k, raw) for k, raw in enumerate(asked.tools or ())]
     return ChatRequest(
         model=model,
         messages=tuple(_message(i, message) for i, message in enumerate(asked.messages or ())),
-        tools=tuple(_tool(tool.function) for tool in asked.tools or () if tool.function),
+        tools=tuple(tool for tool in tools if isinstance(tool, Tool)),
+        foreign_tools=tuple(tool for tool in tools if isinstance(tool, ForeignTool)),
         tool_choice=_choice(asked.tool_choice),
         parallel_tools=asked.parallel_tool_calls,
         response_format=_format(asked.response_format),
@@ -185,7 +217,9 @@ def parse(body: bytes) -> ChatRequest:
         stream=bool(asked.stream),
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         effort=cast("Effort", effort) if effort in _EFFORTS else None,
+        verbosity=asked.verbosity or "",
         user=asked.user or "",
+        dialect=NAME,
         extra=tuple((name, bytes(value)) for name, value in fields.items() if name not in _KNOWN),
     )
 
@@ -257,7 +291,7 @@ def _message(i: int, message: _Message) -> Message:
     if role == "tool":
         if not message.tool_call_id:
             raise BadRequest(f"messages[{i}].tool_call_id is required", param=f"messages[{i}].tool_call_id")
-        results = cast("tuple[TextPart | ImagePart, ...]", parts)
+        results = cast("tuple[TextPart | ImagePart | FilePart, ...]", parts)
         return Message("tool", (ToolResult(message.tool_call_id, results, message.name or ""),))
     if role == "assistant":
         parts = (*_thoughts(message), *parts, *_calls(i, message))
@@ -273,21 +307,47 @@ def _parts(i: int, content: str | list[msgspec.Raw] | None) -> tuple[Any, ...]:
             part = _part.decode(raw)
         except msgspec.ValidationError as error:
             raise _wrong(error, f"messages[{i}].content[{k}]") from error
-        if part.type == "text":
-            parts.append(TextPart(part.text or ""))
-        elif part.type == "image_url" and part.image_url is not None:
-            parts.append(_image(part.image_url))
-        else:
-            parts.append(ForeignPart(part.type, bytes(raw)))
+        parts.append(_read_part(part, raw))
     return tuple(parts)
 
 
-def _image(image: _ImageURL | str) -> ImagePart:
+def _read_part(part: _Part, raw: msgspec.Raw) -> Part:
+    cache = _text(part.cache_control)
+    match part.type:
+        case "text":
+            return TextPart(part.text or "", cache)
+        case "image_url" if part.image_url is not None:
+            return _image(part.image_url, cache)
+        case "input_audio" if part.input_audio is not None:
+            return FilePart(media_type=f"audio/{part.input_audio.format}", data=part.input_audio.data, cache=cache)
+        case "file" if part.file is not None:
+            return _file(part.file, cache)
+    return ForeignPart(NAME, part.type, bytes(raw))
+
+
+def _image(image: _ImageURL | str, cache: bytes) -> ImagePart:
     url, detail = (image, "") if isinstance(image, str) else (image.url, image.detail or "")
+    if inline := _inline(url):
+        return ImagePart(media_type=inline[0], data=inline[1], detail=detail, cache=cache)
+    return ImagePart(url=url, detail=detail, cache=cache)
+
+
+def _file(file: _File, cache: bytes) -> FilePart:
+    """`file_data` is a data URL by the letter, an address with OpenRouter, bare base64 with some clients."""
+    data, name = file.file_data or "", file.filename or ""
+    if inline := _inline(data):
+        return FilePart(media_type=inline[0], data=inline[1], name=name, cache=cache)
+    if data.startswith(("https://", "http://")):
+        return FilePart(url=data, name=name, cache=cache)
+    return FilePart(data=data, file_id=file.file_id or "", name=name, cache=cache)
+
+
+def _inline(url: str) -> tuple[str, str] | None:
+    """(media type, base64) of a data URL."""
     head, comma, data = url.partition(",")
     if comma and head.startswith("data:") and head.endswith(";base64"):
-        return ImagePart(data=data, media_type=head[5:].partition(";")[0], detail=detail)
-    return ImagePart(url=url, detail=detail)
+        return head[5:].partition(";")[0], data
+    return None
 
 
 def _thoughts(message: _Message) -> tuple[ReasoningPart, ...]:
@@ -314,8 +374,16 @@ def _calls(i: int, message: _Message) -> tuple[ToolCall, ...]:
     return tuple(calls)
 
 
-def _tool(function: _FunctionSpec) -> Tool:
-    return Tool(function.name, function.description or "", _text(function.parameters), function.strict)
+def _read_tool(k: int, raw: msgspec.Raw) -> Tool | ForeignTool:
+    try:
+        tool = _tool.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _wrong(error, f"tools[{k}]") from error
+    function = tool.function
+    if function is None:
+        return ForeignTool(NAME, tool.type, bytes(raw))
+    schema, cache = _text(function.parameters), _text(tool.cache_control)
+    return Tool(function.name, function.description or "", schema, function.strict, cache)
 
 
 def _text(raw: msgspec.Raw) -> bytes:
@@ -362,7 +430,7 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
     it uses is known (the reader holds the extra chunk back from a client that did not ask for it).
     Raises BadRequest.
     """
-    own = any(name in OWN_KEYS for name, _ in asked.extra)
+    own = any(name in OWN_FIELDS for name, _ in asked.extra)
     usage_settled = not asked.stream or (asked.include_usage and ways.stream_usage)
     if model == asked.model and usage_settled and not own and not ways.quirks:
         return WireRequest(path=PATH, body=body, headers=(JSON_TYPE,))
@@ -373,11 +441,12 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
 
 def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     """Raises BadRequest."""
-    return _request(asked, canonical.body(asked, model), ways)
+    dropped = lost(asked, LOSSES, NAME)
+    return msgspec.structs.replace(_request(asked, canonical.body(asked, model), ways), dropped=dropped)
 
 
 def _request(asked: ChatRequest, fields: JSON, ways: Ways) -> WireRequest:
-    for name in OWN_KEYS:
+    for name in OWN_FIELDS:
         fields.pop(name, None)
     try:
         if not ways.stream_usage:
