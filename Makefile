@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all lint fix docs bench lock clean
+.PHONY: help setup run test test-slow test-all clients lint fix docs bench lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -31,10 +31,21 @@ run: setup ## the gateway on 127.0.0.1:8088 with a small local model; no key, no
 test: setup ## the fast suite, a few minutes
 	$(BIN)/pytest -m "not slow"
 
-test-slow: setup ## what takes longer: soak, sweeps, the whole wire corpus
+test-slow: setup clients ## what takes longer: soak, sweeps, the whole wire corpus
 	$(BIN)/pytest -m slow
 
 test-all: test test-slow ## both
+
+# Client libraries in an environment of their own, for tests/compat/test_clients.py; Node comes as a wheel.
+CLIENTS := build/clients
+clients: $(CLIENTS)/.setup ## the client libraries that test-slow tries
+
+$(CLIENTS)/.setup: requirements/clients.txt $(wildcard tests/compat/clients/*)
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/clients.txt
+	rm -rf $(CLIENTS)/programs && cp -r tests/compat/clients $(CLIENTS)/programs
+	cd $(CLIENTS)/programs && PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel error
+	touch $@
 
 lint: setup ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -65,6 +76,7 @@ lock: ## write requirements/*.txt again
 	$(COMPILE) -o requirements/run.txt
 	$(COMPILE) --extra llama -c requirements/run.txt -o requirements/llama.txt
 	$(COMPILE) --extra llama -c requirements/llama.txt requirements/dev.in -o requirements/dev.txt
+	$(subst pyproject.toml,requirements/clients.in,$(COMPILE)) -o requirements/clients.txt
 	rm -rf $(UV)
 
 clean: ## remove what the other targets made
