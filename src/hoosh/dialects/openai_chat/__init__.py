@@ -2,7 +2,7 @@
 OpenAI Chat Completions, both faces: what clients send and most providers speak.
 
 Source: https://platform.openai.com/docs/api-reference/chat (read 2026-11) and what compatible servers really send.
-request.py reads and writes requests, reply.py reads replies, encode.py writes them, faults.py both ways for errors.
+request.py reads and writes requests, reply.py reads replies, encode.py writes them; errors are in dialects/openai.
 """
 
 from hoosh.codecs import Splitter
@@ -13,7 +13,8 @@ from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect, Encoder, Reader, Served, Ways
-from hoosh.dialects.openai_chat import faults, request
+from hoosh.dialects.openai import faults
+from hoosh.dialects.openai_chat import request
 from hoosh.dialects.openai_chat.encode import StreamEncoder, WholeEncoder
 from hoosh.dialects.openai_chat.render import NAME
 from hoosh.dialects.openai_chat.reply import ChatReader, model_ids

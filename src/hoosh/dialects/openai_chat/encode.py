@@ -27,6 +27,7 @@ from hoosh.core.events import (
 )
 from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
+from hoosh.dialects.openai.bodies import additions, annotated
 from hoosh.dialects.openai_chat.render import detail
 
 DONE = b"data: [DONE]\n\n"
@@ -70,7 +71,7 @@ class StreamEncoder:
     def _metered(self, data: bytes) -> bytes:
         (frame,) = SSEDecoder().feed(data)
         chunk: JSON = dict(_fields.decode(frame.data))
-        told = _annotated(chunk["usage"], self._served)
+        told = annotated(bytes(chunk["usage"]), self._served)
         if not self._asked.include_usage:
             return _frame({**chunk, "usage": told})
         self._usage = {**chunk, "choices": [], "usage": told}
@@ -113,19 +114,7 @@ def usage_object(usage: Usage, served: Served) -> JSON:
     }
     if usage.source == "estimated":
         fields["estimated"] = True
-    return fields | _ours(served)
-
-
-def _annotated(usage: msgspec.Raw, served: Served) -> JSON:
-    """The provider's usage object, whose values keep their bytes."""
-    return {**_fields.decode(usage), **_ours(served)}
-
-
-def _ours(served: Served) -> JSON:
-    fields: JSON = {"provider": served.provider}
-    if served.cost_micros is not None:
-        fields["cost_micro_usd"] = served.cost_micros
-    return fields
+    return fields | additions(served)
 
 
 def _frame(chunk: JSON) -> bytes:
@@ -284,5 +273,7 @@ class WholeEncoder:
     def _passed_on(self, usage: Usage) -> bytes:
         reply: JSON = dict(_fields.decode(self._raw))
         given = reply.get("usage", _NULL)
-        told = usage_object(usage, self._served) if usage.source == "estimated" else _annotated(given, self._served)
+        told = (
+            usage_object(usage, self._served) if usage.source == "estimated" else annotated(bytes(given), self._served)
+        )
         return _encode({**reply, "usage": told})

@@ -16,7 +16,7 @@ from hoosh.core.errors import BadUpstream, Truncated, UpstreamError
 from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Refusal, Text, ToolDelta
 from hoosh.core.usage import Usage
 from hoosh.dialects import Ways
-from hoosh.dialects.openai_chat import faults
+from hoosh.dialects.openai import faults
 
 # Words that providers use beyond OpenAI's own; an unknown word counts as stop.
 FINISH: dict[str, FinishReason] = {

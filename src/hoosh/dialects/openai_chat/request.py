@@ -1,6 +1,5 @@
 """Requests: parse a client's body, render the canon, or pass a body on with only the model's name changed."""
 
-import re
 from typing import Any, cast, get_args
 
 import msgspec
@@ -28,13 +27,12 @@ from hoosh.core.errors import BadRequest
 from hoosh.core.features import OWN_FIELDS, lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
+from hoosh.dialects.openai import bodies
 from hoosh.dialects.openai_chat import render as canonical
 from hoosh.dialects.openai_chat.render import NAME
 
 # Agents send hundreds of messages in one conversation; the bound only stops abuse.
 MAX_MESSAGES = 10_000
-MAX_MODEL_CHARS = 256
-TOO_DEEP = "the request body is nested too deep"
 PATH = "/chat/completions"
 # What a request may say that this dialect has no word for.
 LOSSES = frozenset(
@@ -46,7 +44,6 @@ LOSSES = frozenset(
         "tool_result.error",
     }
 )
-JSON_TYPE = (b"content-type", b"application/json")
 
 
 class _ImageURL(msgspec.Struct):
@@ -177,29 +174,16 @@ class _Body(msgspec.Struct):
 _KNOWN = frozenset(_Body.__struct_fields__)
 _ROLES = frozenset(get_args(Role))
 _EFFORTS = frozenset(get_args(Effort))
-_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
-_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
-_MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _body = msgspec.json.Decoder(_Body)
 _part = msgspec.json.Decoder(_Part)
 _tool = msgspec.json.Decoder(_Tool)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _json = msgspec.json.Decoder()
-_encode = msgspec.json.Encoder().encode
 
 
 def parse(body: bytes) -> ChatRequest:
     """Raises BadRequest naming the field."""
-    _check_text(body)
-    try:
-        asked = _body.decode(body)
-        fields = _fields.decode(body)
-    except msgspec.ValidationError as error:
-        raise _wrong(error) from error
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"the request body is not valid JSON: {_reason(error)}", param="body") from error
-    except RecursionError as error:
-        raise BadRequest(TOO_DEEP, param="body") from error
+    asked, fields = bodies.decode(_body, body)
     model = _check(asked)
     effort = asked.reasoning_effort
     tools = [_read_tool(k, raw) for k, raw in enumerate(asked.tools or ())]
@@ -220,26 +204,13 @@ def parse(body: bytes) -> ChatRequest:
         verbosity=asked.verbosity or "",
         user=asked.user or "",
         dialect=NAME,
-        extra=tuple((name, bytes(value)) for name, value in fields.items() if name not in _KNOWN),
+        extra=bodies.unknown(fields, _KNOWN),
     )
-
-
-def _check_text(body: bytes) -> None:
-    if not body.strip():
-        raise BadRequest("the request body is empty", param="body")
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise BadRequest(f"the request body is not valid UTF-8 (byte {error.start})", param="body") from error
 
 
 def _check(asked: _Body) -> str:
     """The model's name."""
-    if not asked.model:
-        raise BadRequest("model field is required", param="model")
-    if len(asked.model) > MAX_MODEL_CHARS or not asked.model.isprintable() or set(asked.model) & {"\\", '"'}:
-        raise BadRequest("invalid model name", param="model")
+    model = bodies.checked_model(asked.model)
     if asked.messages is None:
         raise BadRequest("messages array is required", param="messages")
     if not asked.messages:
@@ -253,25 +224,7 @@ def _check(asked: _Body) -> str:
         number = getattr(asked, name)
         if number is not None and number < 1:
             raise BadRequest(f"{name} must be greater than 0", param=name)
-    return asked.model
-
-
-def _wrong(error: msgspec.ValidationError, where: str = "") -> BadRequest:
-    """Msgspec says "Expected `str`, got `int` - at `$.messages[0].role`"; `where` is the place that it calls $."""
-    what, _, path = str(error).partition(" - at `$")
-    place = (where + path.rstrip("`")).removeprefix(".")
-    if missing := _MISSING.fullmatch(what):
-        place = f"{place}.{missing[1]}".removeprefix(".")
-        return BadRequest(f"{place} is required", param=place)
-    if mismatch := _MISMATCH.fullmatch(what):
-        wanted = [_WORDS.get(word, word) for word in mismatch[1].split(" | ") if word != "null"]
-        what = f"expected {' or '.join(wanted)}, got {_WORDS.get(mismatch[2], mismatch[2])}"
-    place = place or "body"
-    return BadRequest(f"{place}: {what[:1].lower()}{what[1:]}", param=place)
-
-
-def _reason(error: Exception) -> str:
-    return str(error).removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
+    return model
 
 
 def _message(i: int, message: _Message) -> Message:
@@ -306,7 +259,7 @@ def _parts(i: int, content: str | list[msgspec.Raw] | None) -> tuple[Any, ...]:
         try:
             part = _part.decode(raw)
         except msgspec.ValidationError as error:
-            raise _wrong(error, f"messages[{i}].content[{k}]") from error
+            raise bodies.wrong(error, f"messages[{i}].content[{k}]") from error
         parts.append(_read_part(part, raw))
     return tuple(parts)
 
@@ -378,7 +331,7 @@ def _read_tool(k: int, raw: msgspec.Raw) -> Tool | ForeignTool:
     try:
         tool = _tool.decode(raw)
     except msgspec.ValidationError as error:
-        raise _wrong(error, f"tools[{k}]") from error
+        raise bodies.wrong(error, f"tools[{k}]") from error
     function = tool.function
     if function is None:
         return ForeignTool(NAME, tool.type, bytes(raw))
@@ -433,7 +386,7 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
     own = any(name in OWN_FIELDS for name, _ in asked.extra)
     usage_settled = not asked.stream or (asked.include_usage and ways.stream_usage)
     if model == asked.model and usage_settled and not own and not ways.quirks:
-        return WireRequest(path=PATH, body=body, headers=(JSON_TYPE,))
+        return WireRequest(path=PATH, body=body, headers=(bodies.JSON_TYPE,))
     fields: JSON = dict(_fields.decode(body))
     fields["model"] = model
     return _request(asked, fields, ways)
@@ -446,20 +399,13 @@ def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
 
 
 def _request(asked: ChatRequest, fields: JSON, ways: Ways) -> WireRequest:
-    for name in OWN_FIELDS:
-        fields.pop(name, None)
-    try:
+    def say_usage(body: JSON) -> None:
         if not ways.stream_usage:
-            fields.pop("stream_options", None)
+            body.pop("stream_options", None)
         elif asked.stream and not asked.include_usage:
-            fields["stream_options"] = {**_options(fields.get("stream_options")), "include_usage": True}
-        for quirk in ways.quirks:
-            quirk(fields)
-        return WireRequest(path=PATH, body=_encode(fields), headers=(JSON_TYPE,))
-    except msgspec.ValidationError as error:  # in what `parse` did not have to read: 1e999, say
-        raise _wrong(error) from error
-    except RecursionError as error:
-        raise BadRequest(TOO_DEEP, param="body") from error
+            body["stream_options"] = {**_options(body.get("stream_options")), "include_usage": True}
+
+    return bodies.request(PATH, fields, (say_usage, *ways.quirks))
 
 
 def _options(given: Any) -> JSON:

@@ -1,0 +1,110 @@
+"""Requests and replies, as far as all of OpenAI's APIs agree on them: how a body is read and what is wrong with it,
+what a provider gets of it, what the gateway adds to a `usage` object.
+"""
+
+import re
+from collections.abc import Container, Sequence
+from types import MappingProxyType
+from typing import TypeVar
+
+import msgspec
+
+from hoosh.core.errors import BadRequest
+from hoosh.core.features import OWN_FIELDS
+from hoosh.core.wire import WireRequest
+from hoosh.dialects import JSON, Quirk, Served
+
+MAX_MODEL_CHARS = 256
+TOO_DEEP = "the request body is nested too deep"
+JSON_TYPE = (b"content-type", b"application/json")
+
+_WORDS = MappingProxyType({"str": "string", "int": "integer", "float": "number", "bool": "boolean"})
+_MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_MISSING = re.compile(r"Object missing required field `([^`]+)`")
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+T = TypeVar("T")
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> tuple[T, dict[str, msgspec.Raw]]:
+    """What the decoder knows of it, and every field as JSON text. Raises BadRequest naming the field."""
+    if not body.strip():
+        raise BadRequest("the request body is empty", param="body")
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest(f"the request body is not valid UTF-8 (byte {error.start})", param="body") from error
+    try:
+        return decoder.decode(body), _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise wrong(error) from error
+    except msgspec.DecodeError as error:
+        raise BadRequest(f"the request body is not valid JSON: {_reason(error)}", param="body") from error
+    except RecursionError as error:
+        raise BadRequest(TOO_DEEP, param="body") from error
+
+
+def wrong(error: msgspec.ValidationError, where: str = "") -> BadRequest:
+    """Msgspec says "Expected `str`, got `int` - at `$.messages[0].role`"; `where` is the place that it calls $."""
+    what, _, path = str(error).partition(" - at `$")
+    place = (where + path.rstrip("`")).removeprefix(".")
+    if missing := _MISSING.fullmatch(what):
+        place = f"{place}.{missing[1]}".removeprefix(".")
+        return BadRequest(f"{place} is required", param=place)
+    if mismatch := _MISMATCH.fullmatch(what):
+        wanted = [_WORDS.get(word, word) for word in mismatch[1].split(" | ") if word != "null"]
+        what = f"expected {' or '.join(wanted)}, got {_WORDS.get(mismatch[2], mismatch[2])}"
+    place = place or "body"
+    return BadRequest(f"{place}: {what[:1].lower()}{what[1:]}", param=place)
+
+
+def checked_model(model: str | None) -> str:
+    """Raises BadRequest."""
+    if not model:
+        raise BadRequest("model field is required", param="model")
+    if len(model) > MAX_MODEL_CHARS or not model.isprintable() or set(model) & {"\\", '"'}:
+        raise BadRequest("invalid model name", param="model")
+    return model
+
+
+def unknown(fields: dict[str, msgspec.Raw], known: Container[str]) -> tuple[tuple[str, bytes], ...]:
+    """The fields that are not `known`."""
+    return tuple((name, bytes(value)) for name, value in fields.items() if name not in known)
+
+
+def request(path: str, fields: JSON, quirks: Sequence[Quirk]) -> WireRequest:
+    """Without the gateway's own fields. Raises BadRequest."""
+    for name in OWN_FIELDS:
+        fields.pop(name, None)
+    try:
+        for quirk in quirks:
+            quirk(fields)
+        return WireRequest(path=path, body=_encode(fields), headers=(JSON_TYPE,))
+    except msgspec.ValidationError as error:  # in what nobody had to read: 1e999, say
+        raise wrong(error) from error
+    except RecursionError as error:
+        raise BadRequest(TOO_DEEP, param="body") from error
+
+
+def passed_on(path: str, body: bytes, model: str, quirks: Sequence[Quirk]) -> WireRequest:
+    """The client's own body for `model`: values keep their bytes and their order. Raises BadRequest."""
+    return request(path, {**_fields.decode(body), "model": model}, quirks)
+
+
+def annotated(usage: bytes, served: Served) -> JSON:
+    """The provider's usage object, whose values keep their bytes, and the gateway's own fields."""
+    return {**_fields.decode(usage), **additions(served)}
+
+
+def additions(served: Served) -> JSON:
+    """What the gateway adds to a usage object."""
+    fields: JSON = {"provider": served.provider}
+    if served.cost_micros is not None:
+        fields["cost_micro_usd"] = served.cost_micros
+    return fields
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
