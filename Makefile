@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all clients lint fix docs bench lock clean
+.PHONY: help setup run test test-slow test-all clients fuzz lint fix docs bench lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -47,6 +47,21 @@ $(CLIENTS)/.setup: requirements/clients.txt $(wildcard tests/compat/clients/*)
 	cd $(CLIENTS)/programs && PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
 
+# Coverage-guided fuzzing; `make fuzz SECONDS=600 JOBS=2 TARGETS="split:sse parse:openai_chat"`.
+SECONDS ?= 600
+JOBS ?= 2
+FUZZ := build/fuzz
+fuzz: $(FUZZ)/.setup ## feed every decoder with mutated bytes, SECONDS each
+	mkdir -p $(FUZZ)/found
+	export PYTHONPATH=src:tests; \
+	for name in $${TARGETS:-$$($(FUZZ)/bin/python -m fuzz.run)}; do echo $$name; done | \
+	xargs -P $(JOBS) -I NAME $(FUZZ)/bin/python -m fuzz.run NAME $(SECONDS) $(FUZZ)/found
+
+$(FUZZ)/.setup: requirements/fuzz.txt
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/fuzz.txt
+	touch $@
+
 lint: setup ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -77,6 +92,7 @@ lock: ## write requirements/*.txt again
 	$(COMPILE) --extra llama -c requirements/run.txt -o requirements/llama.txt
 	$(COMPILE) --extra llama -c requirements/llama.txt requirements/dev.in -o requirements/dev.txt
 	$(subst pyproject.toml,requirements/clients.in,$(COMPILE)) -o requirements/clients.txt
+	$(COMPILE) -c requirements/run.txt requirements/fuzz.in -o requirements/fuzz.txt
 	rm -rf $(UV)
 
 clean: ## remove what the other targets made
