@@ -1,10 +1,13 @@
 # ruff: noqa: INP001 - a script
 """Writes those pages of docs/ that follow from the code. Run by `make docs`; a test fails while one is old."""
 
+import importlib
 import sys
 from pathlib import Path
 
 from hoosh.config.reference import describe, json_schema
+from hoosh.core.features import FEATURES, REPLY_FEATURES
+from hoosh.engine.backend import tongues_of
 from hoosh.providers import Provider
 from hoosh.providers.registry import PROVIDERS
 
@@ -40,10 +43,35 @@ def _row(provider: Provider) -> str:
     return f"| {names} | {title} | {provider.dialect.name} | `{provider.base_url}` | {key} | {serves} |\n"
 
 
+_FIDELITY = """\
+# Fidelity
+
+What each dialect has a word for. Between a client and a provider of the same dialect the bytes pass through, and
+nothing is lost. Between two dialects, what both can say arrives; a request's field that the provider's dialect cannot
+say is named in the header `x-hoosh-dropped` of the reply, as are fields of the client's own (`extra.NAME`).
+
+{head}
+{rule}
+"""
+
+
+def _fidelity() -> str:
+    """A row for each feature, a column for each dialect of chat."""
+    dialects = {tongue.dialect.name: tongue for kind in PROVIDERS for tongue in tongues_of(kind)}
+    names = sorted(name for name, tongue in dialects.items() if tongue.dialect.operation == "chat")
+    losses = {name: importlib.import_module(f"hoosh.dialects.{name}").LOSSES for name in names}
+    page = _FIDELITY.format(head=f"| | {' | '.join(names)} |", rule=f"|---|{'---|' * len(names)}")
+    for word, meaning in {**FEATURES, **REPLY_FEATURES}.items():
+        cells = ("" if word in losses[name] else "yes" for name in names)
+        page += f"| `{word}`: {meaning} | {' | '.join(cells)} |\n"
+    return page
+
+
 def pages() -> dict[str, str]:
     """File name in docs/ to its whole text."""
     return {
         "providers.md": _HEAD + "".join(_row(provider) for provider in PROVIDERS) + _FOOT,
+        "fidelity.md": _fidelity(),
         "config.md": describe(),
         "hoosh.schema.json": json_schema().decode(),
     }

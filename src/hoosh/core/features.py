@@ -1,5 +1,6 @@
-"""What a chat request makes use of, in words that every dialect shares: a dialect's LOSSES are some of these words, so
-what it drops of one request is the intersection. The fidelity table of the documentation has a row for each.
+"""What a chat request and its reply may make use of, in words that every dialect shares: a dialect's LOSSES are some of
+these words, so what it drops of one request is the intersection. The fidelity table of the documentation has a row for
+each.
 """
 
 from collections.abc import Iterator
@@ -25,19 +26,16 @@ FEATURES = MappingProxyType(
         "cache": "marks of what is worth caching",
         "effort": "how hard to think",
         "effort.level": "more than two degrees of thinking",
-        "extra": "fields that only the client's own dialect knows",
         "file.data": "files within the request",
         "file.id": "files that were uploaded before",
         "file.url": "files by address",
         "audio": "sound in the request",
-        "foreign_tools": "tools that the provider runs, such as web search",
         "image": "pictures in the request",
         "image.detail": "how closely to look at a picture",
         "image.url": "pictures by address",
         "message.name": "who speaks",
         "n": "several answers at once",
         "parallel_tools": "whether several tools may be called at once",
-        "part.foreign": "parts that only the client's own dialect knows",
         "part.order": "the order of thoughts, words and calls in one turn",
         "reasoning": "thoughts of earlier turns",
         "reasoning.parts": "several thoughts apart from each other",
@@ -70,6 +68,24 @@ FEATURES = MappingProxyType(
         "tools": "tools",
         "user": "the end user's id",
         "verbosity": "how long-winded to be",
+    }
+)
+
+# Of a reply: what a client's dialect has no word for.
+REPLY_FEATURES = MappingProxyType(
+    {
+        "reply.cached": "how many input tokens came from the cache",
+        "reply.choices": "several answers",
+        "reply.citations": "sources",
+        "reply.content_filter": "that a filter ended the answer",
+        "reply.logprobs": "probabilities of tokens",
+        "reply.media": "pictures and sound",
+        "reply.reasoning": "thoughts",
+        "reply.reasoning_tokens": "how many output tokens were thoughts",
+        "reply.refusal": "that the model declined (it is said as text)",
+        "reply.signature": "proofs of thoughts",
+        "reply.tool_signature": "proofs of tool calls",
+        "reply.tools": "tool calls",
     }
 )
 
