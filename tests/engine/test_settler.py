@@ -7,6 +7,7 @@ from engine_world import FakeBudgets, FakeClock, FakeJournal
 from hoosh.core.call import Account, Call, Hold, Outcome, Settlement
 from hoosh.core.chat import ChatRequest, Message, TextPart
 from hoosh.core.errors import ConnectFailed, HooshError, Refused
+from hoosh.core.events import Finish, Metered, Raw, Text
 from hoosh.core.plan import Attempt, Target
 from hoosh.core.usage import Usage
 from hoosh.engine.settler import STATUS_CLIENT_LEFT, Settler, usage_of
@@ -217,5 +218,24 @@ def test_usage_is_the_providers_word_else_an_estimate_of_what_was_seen_else_noth
     assert usage_of(book) == Usage()
     book.first_event_ns, book.seen_chars = 5, 9
     assert (usage_of(book).output, usage_of(book).source) == (3, "estimated")
-    book.reported = Usage(input=1, output=2)
+    book.reported, book.finished = Usage(input=1, output=2), True
     assert usage_of(book) == Usage(input=1, output=2)
+
+
+def test_a_cut_answer_is_not_billed_by_what_was_said_of_it_before_it_began() -> None:
+    """Anthropic opens a stream with the input's count and an output of one token."""
+    book = account()
+    book.first_event_ns = 1
+    for event in (Metered(Usage(input=900, cached=800, output=1)), Text("x" * 400)):
+        book.observe(event)
+    assert usage_of(book) == Usage(input=900, cached=800, output=100, source="estimated")
+    book.observe(Metered(Usage(input=900, cached=800, output=120)))
+    assert usage_of(book) == Usage(input=900, cached=800, output=120)
+
+
+def test_a_whole_answer_is_billed_by_what_the_provider_reports_even_if_it_seems_little() -> None:
+    book = account()
+    book.first_event_ns = 1
+    for event in (Text("x" * 400), Metered(Usage(input=9, output=50)), Raw(b"", (Finish("stop"),))):
+        book.observe(event)
+    assert usage_of(book) == Usage(input=9, output=50)

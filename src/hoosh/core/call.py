@@ -6,7 +6,7 @@ import msgspec
 
 from hoosh.core.asked import Request
 from hoosh.core.errors import HooshError
-from hoosh.core.events import Event, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
 from hoosh.core.plan import Attempt, Target
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.core.usage import Usage
@@ -99,6 +99,7 @@ class Account:
         "attempt",
         "call",
         "error",
+        "finished",
         "first_event_ns",
         "hold",
         "outcome",
@@ -117,6 +118,7 @@ class Account:
         self.settlements: list[Settlement] = []
         self.tried: list[Tried] = []
         self.reported: Usage | None = None
+        self.finished = False  # the provider ended an answer itself
         self.seen_chars = 0
         self.first_event_ns = 0
 
@@ -131,3 +133,5 @@ class Account:
             self.seen_chars += len(event.name) + len(event.arguments)  # type: ignore[union-attr]
         elif kind is Metered:
             self.reported = event.usage  # type: ignore[union-attr]
+        elif kind is Finish:
+            self.finished = True

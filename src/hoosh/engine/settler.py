@@ -9,10 +9,12 @@ import logging
 from collections import deque
 from contextlib import suppress
 
+import msgspec
+
 from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.usage import Usage
-from hoosh.policy.estimate import guess
+from hoosh.policy.estimate import guess, output_guess
 from hoosh.ports import Budgets, Clock, Journal, Observer
 
 log = logging.getLogger("hoosh.settler")
@@ -123,10 +125,16 @@ class Settler:
 
 
 def usage_of(account: Account) -> Usage:
-    """What the provider reported, else an estimate of what was sent and seen; nothing if no reply began."""
-    if account.reported is not None:
-        return account.reported
-    return guess(account.call.request, account.seen_chars) if account.first_event_ns else Usage()
+    """What the provider reported, else an estimate of what was sent and seen; nothing if no reply began.
+
+    Of an answer that broke off, a report may be from before it began: what was seen since counts then.
+    """
+    reported = account.reported
+    if reported is None:
+        return guess(account.call.request, account.seen_chars) if account.first_event_ns else Usage()
+    if not account.finished and (seen_tokens := output_guess(account.seen_chars)) > reported.output:
+        return msgspec.structs.replace(reported, output=seen_tokens, source="estimated")
+    return reported
 
 
 def _status(outcome: Outcome, error: HooshError | None) -> int:

@@ -35,7 +35,7 @@ def guess(request: Request, seen_chars: int) -> Usage:
     """For an answer whose provider reported nothing: marked as estimated, never zero for what was seen."""
     return Usage(
         input=input_guess(request),
-        output=-(-seen_chars // CHARS_PER_TOKEN),
+        output=output_guess(seen_chars),
         source="estimated",
     )
 
@@ -45,6 +45,11 @@ def input_guess(request: Request) -> int:
     if not isinstance(request, ChatRequest):
         return -(-_bytes_asked(request) // CHARS_PER_TOKEN)
     return -(-_input_bytes(request) // CHARS_PER_TOKEN) + _overhead_tokens(request) // 4
+
+
+def output_guess(seen_chars: int) -> int:
+    """Tokens of what was seen of an answer."""
+    return -(-seen_chars // CHARS_PER_TOKEN)
 
 
 def _bytes_asked(request: EmbedRequest | RerankRequest | ModerationRequest | CountRequest) -> int:
