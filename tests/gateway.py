@@ -133,7 +133,13 @@ class Running:
         return b"".join(parts)
 
     def ask(self, body: bytes, *headers: str, path: str = "/v1/chat/completions", method: str = "POST") -> "Answer":
-        lines = (f"{method} {path} HTTP/1.1", "host: x", "connection: close", f"content-length: {len(body)}", *headers)
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            "host: localhost",
+            "connection: close",
+            f"content-length: {len(body)}",
+            *headers,
+        )
         head = "\r\n".join(lines).encode() + b"\r\n\r\n"
         return Answer(self.raw(head + body))
 
@@ -158,12 +164,17 @@ class Answer:
         return error
 
 
-@contextlib.contextmanager
-def serving(home: Path, config: str, *arguments: str, **environ: str) -> Iterator[Running]:
-    """`hoosh serve` on a free port; ended by SIGTERM, and it must end well."""
+def serving(home: Path, config: str, *arguments: str, **environ: str) -> contextlib.AbstractContextManager[Running]:
+    """`hoosh serve` on a free port."""
     path = home / "hoosh.toml"
     path.write_text(config)
-    command = [sys.executable, "-m", "hoosh", "serve", "--port", "0", "--config", str(path), *arguments]
+    return running(home, "serve", "--port", "0", "--config", str(path), *arguments, **environ)
+
+
+@contextlib.contextmanager
+def running(home: Path, *words: str, **environ: str) -> Iterator[Running]:
+    """`hoosh WORDS`, a command that serves and says "ready"; ended by SIGTERM, and it must end well."""
+    command = [sys.executable, "-m", "hoosh", *words]
     with (home / "stderr.log").open("w") as log:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=clean_environ(home, **environ)
@@ -185,13 +196,13 @@ def _started(process: subprocess.Popen[str], home: Path) -> Running:
     while time.monotonic() < deadline:
         line = process.stdout.readline()
         if not line:
-            raise AssertionError(f"hoosh serve ended: {(home / 'stderr.log').read_text()}")
+            raise AssertionError(f"hoosh ended: {(home / 'stderr.log').read_text()}")
         banner += line
         if line.startswith("ready"):
             found = re.search(r"http://[^\s:]+:(\d+)", banner)
             assert found, banner
             return Running(process, int(found[1]), banner)
-    raise AssertionError("hoosh serve did not get ready")
+    raise AssertionError("hoosh did not get ready")
 
 
 QUIET = """

@@ -39,6 +39,7 @@ from hoosh.providers.registry import PROVIDERS, find
 from hoosh.stores.memory import MemoryBudgets, MemoryLimits, StaticKeys
 from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.proxy import Proxies, proxies_from
+from hoosh.transport.record import RecordingFile, RecordingTransport
 from hoosh.transport.settings import TransportSettings
 
 # What the file names comes first, then what is found, then the small model of our own.
@@ -73,7 +74,9 @@ class SchemeTransport:
 class Gateway:
     """Everything of one process. `open` looks around and starts what runs in the background, `close` ends it."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], journal: Journal) -> None:
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], journal: Journal, recording: RecordingFile | None = None
+    ) -> None:
         self.config = config
         self._environ = environ
         self._journal = journal
@@ -82,7 +85,9 @@ class Gateway:
         self.http = HTTPTransport(_transport_settings(config, environ))
         self.supervisor = self._supervise()
         supervisors = {config.embedded.model: self.supervisor} if self.supervisor else {}
-        self.transport = SchemeTransport(self.http, EmbeddedTransport(self.http, supervisors))
+        self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, supervisors))
+        if recording is not None:
+            self.transport = RecordingTransport(self.transport, recording, self._name_of, self.clock)
         self.keys = StaticKeys([(key.token.reveal(), Principal(key.name, key.pool)) for key in config.keys])
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -127,6 +132,12 @@ class Gateway:
         if self.supervisor is not None:
             await self.supervisor.stop()
         await self.http.aclose()
+
+    def _name_of(self, base_url: str, request: WireRequest) -> str:
+        """Whom a request goes to. Providers that share an address are told apart by their keys."""
+        here = (backend for backend in self.catalog.backends.values() if backend.base_url == base_url)
+        keyed = sorted(here, key=lambda backend: len(backend.auth), reverse=True)
+        return next((backend.name for backend in keyed if set(backend.auth) <= set(request.headers)), "")
 
     def _supervise(self) -> Supervisor | None:
         """The embedded engine, where it is wanted, installed, and has weights."""

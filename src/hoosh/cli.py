@@ -11,24 +11,27 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
 
 from hoosh import __version__
-from hoosh.core.errors import ConfigError, HooshError
+from hoosh.core.errors import BadRequest, ConfigError, HooshError
 
 if TYPE_CHECKING:
     from hoosh.app import Gateway
     from hoosh.client import HooshClient
     from hoosh.config.schema import Config
     from hoosh.dialects import JSON
+    from hoosh.recordings.player import Player
 
 T = TypeVar("T")
 ConfigPath = Annotated[Path | None, Parameter(name=["--config", "-c"], help="hoosh.toml to read.")]
 AsJSON = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+Port = Annotated[int | None, Parameter(name=["--port", "-p"], help="TCP port (8088).")]
+Bind = Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1).")]
 
 
 @Parameter(name="*")
@@ -82,13 +85,18 @@ def main() -> None:
 
 
 @cli.command
-def serve(
-    *,
-    port: Annotated[int | None, Parameter(name=["--port", "-p"], help="TCP port (8088).")] = None,
-    bind: Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1).")] = None,
-    config: ConfigPath = None,
-) -> None:
+def serve(*, port: Port = None, bind: Bind = None, config: ConfigPath = None) -> None:
     """Serve the gateway."""
+    _start(port, bind, config, None)
+
+
+@cli.command
+def record(file: Path, /, *, port: Port = None, bind: Bind = None, config: ConfigPath = None) -> None:
+    """Serve the gateway and append its exchanges with providers to FILE, without keys. FILE is for its owner only."""
+    _start(port, bind, config, file)
+
+
+def _start(port: int | None, bind: str | None, config: Path | None, recording: Path | None) -> None:
     environ = dict(os.environ)
     if port is not None:
         environ["HOOSH_SERVER__PORT"] = str(port)
@@ -98,20 +106,22 @@ def serve(
     from hoosh.config.checks import check_bind  # noqa: PLC0415
 
     check_bind(loaded)
-    _run(lambda: _serve(loaded, path))
+    _run(lambda: _serve(loaded, path, recording))
 
 
-async def _serve(config: "Config", path: Path | None) -> None:
+async def _serve(config: "Config", path: Path | None, recording: Path | None = None) -> None:
     from hoosh.app import Gateway  # noqa: PLC0415
     from hoosh.http.door import DoorSettings  # noqa: PLC0415
     from hoosh.http.server import ServerSettings, listen, serve  # noqa: PLC0415
     from hoosh.telemetry.log import LineJournal, as_json, as_text, set_up  # noqa: PLC0415
+    from hoosh.transport.record import RecordingFile  # noqa: PLC0415
 
     set_up(config.logging.level, config.logging.format)
     server = config.server
+    file = RecordingFile(recording) if recording else None
     listening = listen(server.bind, server.port)
     journal = LineJournal(sys.stderr, as_json if config.logging.format == "json" else as_text)
-    gateway = Gateway(config, os.environ, journal)
+    gateway = Gateway(config, os.environ, journal, file)
     try:
         await gateway.open()
         gateway.start_background()
@@ -119,7 +129,7 @@ async def _serve(config: "Config", path: Path | None) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path)
+        _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path, recording)
         settings = ServerSettings(
             door=DoorSettings(
                 head_limit_bytes=server.header_limit_bytes,
@@ -131,13 +141,17 @@ async def _serve(config: "Config", path: Path | None) -> None:
         await serve(gateway.app, listening, settings, gateway.health.drain)
     finally:
         await gateway.close()
+        if file is not None:
+            await file.aclose()
         journal.flush()
         listening.close()
 
 
-def _banner(gateway: "Gateway", url: str, path: Path | None) -> None:
+def _banner(gateway: "Gateway", url: str, path: Path | None, recording: Path | None) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"hoosh {__version__} on {url}  (configuration: {path or 'none, defaults'})")
+    if recording:
+        console.print(f"  recording to {recording}")
     for backend in gateway.catalog.backends.values():
         count = len(gateway.catalog.standing(backend.name).models or backend.models)
         what = f"{count} models" if count > 1 else ", ".join(backend.models) or "by model name"
@@ -151,6 +165,67 @@ def _banner(gateway: "Gateway", url: str, path: Path | None) -> None:
   python -c 'import openai; print(openai.OpenAI(base_url="{url}/v1", api_key="any").chat.completions.create(
     model="default", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'
 ready""")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Playing:
+    """How recorded replies are played."""
+
+    chunk: Annotated[
+        Literal["recorded", "event", "byte", "random", "whole"], Parameter(help="Pieces in which a reply comes.")
+    ] = "recorded"
+    pace: Annotated[Literal["instant", "recorded"], Parameter(help="When its pieces come.")] = "instant"
+    seed: Annotated[int, Parameter(help="Of --chunk random.")] = 0
+    fault: Annotated[
+        str, Parameter(help="cut=BYTES, stall=BYTES, reset=BYTES, or status=CODE[,retry-after=S]; and [,first=N].")
+    ] = ""
+
+
+AS_RECORDED = Playing()
+
+
+@cli.command
+def replay(
+    files: Annotated[list[Path], Parameter(help="What `hoosh record` wrote.", negative=())],
+    /,
+    *,
+    port: Annotated[int, Parameter(name=["--port", "-p"], help="TCP port on 127.0.0.1, 0 for a free one.")] = 8089,
+    playing: Playing = AS_RECORDED,
+    as_json: AsJSON = False,
+) -> None:
+    """Answer in the place of every recorded provider, from recordings alone."""
+    from hoosh.http.replay import serve  # noqa: PLC0415
+    from hoosh.http.server import listen  # noqa: PLC0415
+    from hoosh.recordings.player import Player  # noqa: PLC0415
+    from hoosh.recordings.script import Play, parse_play  # noqa: PLC0415
+    from hoosh.transport.replay import load  # noqa: PLC0415
+
+    start = Play(chunk=playing.chunk, pace=playing.pace, seed=playing.seed)
+    try:
+        play = parse_play(playing.fault, start)
+    except BadRequest as error:
+        raise ConfigError(f"--fault: {error.message}") from None
+    player = Player(load(files), play)
+    listening = listen("127.0.0.1", port)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    _run(lambda: serve(player, listening, lambda: _say_playing(player, url, as_json=as_json)))
+
+
+def _say_playing(player: "Player", url: str, *, as_json: bool) -> None:
+    from hoosh.recordings.match import bases  # noqa: PLC0415
+
+    rows = [
+        {"provider": name, "base_url": f"{url}/p/{name}{path}", "records": count}
+        for name, path, count in bases(player.library)
+    ]
+    if as_json:
+        _print_json({"url": url, "providers": rows})
+        return
+    _write(f"replaying {len(player.library.records)} exchanges on {url}; base_url of each provider:\n")
+    for row in rows:
+        _write(f"  {row['provider']:12} {row['base_url']}  {row['records']} exchanges\n")
+    _write("ready\n")
 
 
 @cli.command
