@@ -22,7 +22,7 @@ from hoosh.core.errors import BadRequest, ConfigError, HooshError
 
 if TYPE_CHECKING:
     from hoosh.app import Gateway
-    from hoosh.client import HooshClient
+    from hoosh.client.sync import HooshClient
     from hoosh.config.schema import Config
     from hoosh.dialects import JSON
     from hoosh.recordings.player import Player
@@ -46,9 +46,9 @@ class Remote:
         """None where neither the option nor the environment names a gateway."""
         if not (self.server or os.environ.get("HOOSH_URL")):
             return None
-        from hoosh.client import HooshClient  # noqa: PLC0415
+        from hoosh.client.sync import HooshClient  # noqa: PLC0415
 
-        return HooshClient(self.server, self.key)
+        return HooshClient(self.server, self.key, max_retries=0)
 
 
 HERE = Remote()
@@ -244,8 +244,12 @@ def infer(
         if as_json:
             _print_json(client.post("/v1/chat/completions", asked))
             return
-        for text in client.stream_text(asked) if stream else [client.text(asked)]:
-            _write(text)
+        if stream:
+            with client.stream(prompt, model=model) as pieces:
+                for piece in pieces:
+                    _write(piece.text)
+        else:
+            _write(client.chat(prompt, model=model).text)
         _write("\n")
         return
     loaded, _ = _load(config, os.environ)
