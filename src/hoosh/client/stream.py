@@ -117,8 +117,8 @@ class PieceReader:
         if frame.event == b"error" or chunk.error is not None:
             self.error = in_stream(frame.data, self._request_id)
             return []
-        self.gathered.take(chunk)
         pieces = [_piece(choice, chunk.usage, frame.data) for choice in chunk.choices or ()]
+        self.gathered.take(chunk)
         if not pieces and chunk.usage is not None:
             pieces.append(Piece(usage=chunk.usage, data=frame.data))
         return pieces
