@@ -44,10 +44,12 @@ class Asked:
         """Each part's file name, type and content, read by the standard library's mail parser."""
         head = f"content-type: {self.headers['content-type']}\r\n\r\n".encode()
         parsed = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + self.body)
-        parts = {}
-        for part in parsed.iter_parts():  # type: ignore[attr-defined]
-            name = part.get_param("name", header="content-disposition")
-            parts[name] = (part.get_filename(), part.get_content_type(), part.get_payload(decode=True))
+        parts: dict[str, tuple[str | None, str, bytes]] = {}
+        for part in parsed.iter_parts():
+            name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+            assert isinstance(name, str)
+            assert isinstance(content, bytes)
+            parts[name] = (part.get_filename(), part.get_content_type(), content)
         return parts
 
 

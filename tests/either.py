@@ -39,34 +39,23 @@ def in_turn(*uses: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return use
 
 
-def streamed(*asked: Any, **fields: Any) -> Callable[[Any], Any]:
-    """All pieces of a stream, and the stream. An error is raised with the pieces before it as `seen`."""
+def streamed(*asked: Any, seen: list[Any] | None = None, **fields: Any) -> Callable[[Any], Any]:
+    """All pieces of a stream, and the stream. `seen` keeps the pieces when it fails."""
+    pieces: list[Any] = [] if seen is None else seen
+    take = pieces.append
+
+    async def adrain(client: AsyncHooshClient) -> Any:
+        async with client.stream(*asked, **fields) as stream:
+            async for piece in stream:
+                take(piece)
+        return pieces, stream
 
     def use(client: Any) -> Any:
-        return _drain(client, asked, fields) if isinstance(client, HooshClient) else _adrain(client, asked, fields)
+        if isinstance(client, AsyncHooshClient):
+            return adrain(client)
+        with client.stream(*asked, **fields) as stream:
+            for piece in stream:
+                take(piece)
+        return pieces, stream
 
     return use
-
-
-def _drain(client: HooshClient, asked: Any, fields: Any) -> Any:
-    pieces = []
-    with client.stream(*asked, **fields) as stream:
-        try:
-            for piece in stream:
-                pieces.append(piece)
-        except Exception as error:
-            error.seen = pieces  # type: ignore[attr-defined]
-            raise
-    return pieces, stream
-
-
-async def _adrain(client: AsyncHooshClient, asked: Any, fields: Any) -> Any:
-    pieces = []
-    async with client.stream(*asked, **fields) as stream:
-        try:
-            async for piece in stream:
-                pieces.append(piece)
-        except Exception as error:
-            error.seen = pieces  # type: ignore[attr-defined]
-            raise
-    return pieces, stream

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +272,8 @@ def test_pools(kind: Kind, budgets: BudgetGateway) -> None:
 
 
 def test_pool_errors(kind: Kind, budgets: BudgetGateway) -> None:
-    for use in (lambda c: c.tokens.check("tema", 1), lambda c: c.tokens.pool("tema")):
+    uses: list[Any] = [lambda c: c.tokens.check("tema", 1), lambda c: c.tokens.pool("tema")]
+    for use in uses:
         with pytest.raises(hoosh.NotFoundError, match="Token pool 'tema' not found") as raised:
             ask(kind, budgets.url, use, api_key=KEY)
         assert (raised.value.code, raised.value.request_id) == ("pool_not_found", "r-1")
@@ -376,15 +378,9 @@ def test_transcribe(kind: Kind, budgets: BudgetGateway, tmp_path: Path) -> None:
     path.write_bytes(AUDIO)
     standing = io.BytesIO(b"skipped" + AUDIO)
     standing.seek(7)
+    fields = {"model": "base", "language": "fa", "temperature": 0.5, "timestamp_granularities": ["word"]}
     for audio in (path, str(path), AUDIO, standing, Pipe(AUDIO)):
-        transcript = ask(
-            kind,
-            budgets.url,
-            lambda c, audio=audio: c.transcribe(
-                audio, model="base", language="fa", temperature=0.5, timestamp_granularities=["word"]
-            ),
-            api_key=KEY,
-        )
+        transcript = ask(kind, budgets.url, methodcaller("transcribe", audio, **fields), api_key=KEY)
         assert transcript.text == f"Salam ({len(AUDIO)} bytes)"
         assert (transcript.language, transcript.duration, transcript.confidence) == ("fa", 1.5, 0.9)
         assert [(one.start, one.end, one.text, one.confidence) for one in transcript.segments] == [

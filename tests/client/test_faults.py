@@ -103,7 +103,7 @@ def test_nobody_listens(kind: Kind) -> None:
 def test_a_connection_is_used_again(kind: Kind) -> None:
     script = [ANSWER, refused(404), events(WORD, END), HEALTH]
     with scripted(script) as server:
-        uses = in_turn(chat, lambda c: not_found(c), streamed("Hello"), health)
+        uses = in_turn(chat, not_found, streamed("Hello"), health)
         assert ask(kind, server.url, uses)[3].status == "ok"
         assert len(server.peers) == 1
 
@@ -209,29 +209,31 @@ def test_an_answer_of_another_shape_is_an_error(kind: Kind) -> None:
 def test_a_stream_that_breaks_off(kind: Kind) -> None:
     for end in (CLOSE, RESET):
         with scripted([events(WORD, done=False), end], [ANSWER]) as server:
-            with pytest.raises(hoosh.APIStreamError) as raised:
-                ask(kind, server.url, streamed("Hello"))
-            if end == CLOSE:
-                assert [piece.text for piece in raised.value.seen] == ["Salam"]  # type: ignore[attr-defined]
+            seen: list[Any] = []
+            with pytest.raises(hoosh.APIStreamError):
+                ask(kind, server.url, streamed("Hello", seen=seen))
+            if end == CLOSE:  # a reset may take with it what was not read yet
+                assert [piece.text for piece in seen] == ["Salam"]
             assert len(server.requests) == 1
 
 
 @both
 def test_a_stream_that_ends_well_without_its_terminator(kind: Kind) -> None:
-    with scripted([events(WORD, END, done=False) + b"0\r\n\r\n"]) as server:
-        with pytest.raises(hoosh.APIStreamError, match="broke off"):
-            ask(kind, server.url, streamed("Hello"))
+    script = [events(WORD, END, done=False) + b"0\r\n\r\n"]
+    with scripted(script) as server, pytest.raises(hoosh.APIStreamError, match="broke off"):
+        ask(kind, server.url, streamed("Hello"))
 
 
 @both
 def test_a_stream_that_tells_an_error(kind: Kind) -> None:
     told = '{"error":{"message":"the provider is gone","code":"upstream_error","request_id":"r1"}}'
+    seen: list[Any] = []
     with scripted([events(WORD, told)]) as server:
         with pytest.raises(hoosh.APIStreamError, match="the provider is gone") as raised:
-            ask(kind, server.url, streamed("Hello"))
+            ask(kind, server.url, streamed("Hello", seen=seen))
         assert raised.value.code == "upstream_error"
         assert raised.value.request_id == "r1"
-        assert [piece.text for piece in raised.value.seen] == ["Salam"]  # type: ignore[attr-defined]
+        assert [piece.text for piece in seen] == ["Salam"]
 
 
 @both
@@ -262,13 +264,13 @@ def test_leaving_a_stream_early_closes_its_connection() -> None:
 
 def test_another_thread_may_close_a_stream() -> None:
     with scripted([events(WORD, done=False)]) as server, HooshClient(server.url) as client:
-        with client.stream("Hello") as stream:
-            assert next(stream).text == "Salam"
-            closing = threading.Timer(0.05, stream.close)
-            closing.start()
-            with pytest.raises(hoosh.APIStreamError):
-                next(stream)
-            closing.join()
+        stream = client.stream("Hello")
+        assert next(stream).text == "Salam"
+        closing = threading.Timer(0.05, stream.close)  # by then the other one most likely reads; it ends in any case
+        closing.start()
+        with pytest.raises(hoosh.APIStreamError):
+            next(stream)
+        closing.join()
 
 
 def test_a_stream_that_is_not_entered_opens_when_it_is_read() -> None:

@@ -257,11 +257,15 @@ class Released(Answered, frozen=True, kw_only=True):
 
 
 class Pool(msgspec.Struct, frozen=True):
+    """`total` and `remaining` are other names for `capacity` and `available`, which some consumers read."""
+
     name: str
     capacity: int
     used: int
     reserved: int = 0
     available: int | None = None
+    total: int | None = None
+    remaining: int | None = None
     utilization: float | None = None
     period_seconds: float | None = None
     period_remaining_seconds: float | None = None
