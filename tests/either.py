@@ -5,10 +5,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
+import uvloop
+
 from hoosh import AsyncHooshClient, HooshClient
 
-Kind = Literal["blocking", "asyncio"]
-KINDS: tuple[Kind, ...] = ("blocking", "asyncio")
+Kind = Literal["blocking", "asyncio", "uvloop"]
+KINDS: tuple[Kind, ...] = ("blocking", "asyncio", "uvloop")
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 def ask(kind: Kind, url: str, use: Callable[[Any], Any], **options: Any) -> Any:
@@ -21,7 +24,8 @@ def ask(kind: Kind, url: str, use: Callable[[Any], Any], **options: Any) -> Any:
             result = use(client)
             return await result if inspect.isawaitable(result) else result
 
-    return asyncio.run(main())
+    with asyncio.Runner(loop_factory=LOOPS[kind]) as runner:
+        return runner.run(main())
 
 
 def in_turn(*uses: Callable[[Any], Any]) -> Callable[[Any], Any]:

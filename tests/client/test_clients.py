@@ -72,6 +72,17 @@ def test_headers_of_a_call(kind: Kind, gateway: Running) -> None:
     assert answer.reply.request_id == "mine-1"
 
 
+def test_a_chat_in_pieces_is_a_stream(kind: Kind) -> None:
+    with pytest.raises(ValueError, match="`stream`"):
+        ask(kind, "http://127.0.0.1:9", lambda client: client.chat("Hello", stream=True))
+
+
+def test_what_is_null_in_a_body_of_ones_own_stays(kind: Kind) -> None:
+    with scripted([reply(b"{}")]) as server:
+        ask(kind, server.url, lambda client: client.post("/v1/x", {"a": None}))
+        assert json.loads(server.requests[0].body) == {"a": None}
+
+
 def test_stream(kind: Kind, gateway: Running) -> None:
     pieces, stream = ask(kind, gateway.url, streamed("Good day", model="echo"))
     assert "".join(piece.text for piece in pieces) == stream.text == "Good day"
@@ -462,7 +473,7 @@ def test_imports_are_lazy(kind: Kind) -> None:
     assert not {name for name in first if name.startswith("hoosh.")}
     heavy = {"uvicorn", "uvloop", "rich", "cyclopts", "http.client", "email", "hoosh.engine", "hoosh.config"}
     assert not heavy & second
-    assert kind == "asyncio" or not {"asyncio", "ssl"} & second
+    assert kind != "blocking" or not {"asyncio", "ssl"} & second
 
 
 def test_both_clients_have_the_same_methods(kind: Kind) -> None:

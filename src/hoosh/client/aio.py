@@ -270,10 +270,11 @@ def _is_tls(error: OSError) -> bool:
 
 
 class LoopLink(asyncio.Protocol):
+    _transport: asyncio.Transport
+
     def __init__(self, loop: asyncio.AbstractEventLoop, read_s: float) -> None:
         self._loop = loop
         self._read_s = read_s
-        self._transport: asyncio.Transport | None = None
         self._waiting = bytearray()
         self._ended = False
         self._error: Exception | None = None
@@ -285,8 +286,7 @@ class LoopLink(asyncio.Protocol):
 
     async def send(self, data: bytes) -> None:
         self._check()
-        if self._transport is not None:
-            self._transport.write(data)
+        self._transport.write(data)
         async with asyncio.timeout(self._read_s):
             await self._writable.wait()
         self._check()
@@ -300,7 +300,7 @@ class LoopLink(asyncio.Protocol):
             self._check()
         data = bytes(self._waiting)
         self._waiting.clear()
-        if self._transport is not None and not self._ended:
+        if not self._ended:
             self._transport.resume_reading()
         return data
 
@@ -310,9 +310,8 @@ class LoopLink(asyncio.Protocol):
     def abort(self) -> None:
         self._ended = True
         self._changed.set()
-        if self._transport is not None:
-            with suppress(RuntimeError):  # its loop is closed, and the socket with it
-                self._transport.abort()
+        with suppress(RuntimeError):  # its loop is closed
+            self._transport.abort()
 
     def _check(self) -> None:
         if isinstance(self._error, OSError):
@@ -320,14 +319,13 @@ class LoopLink(asyncio.Protocol):
 
     # asyncio.Protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport  # uvloop's is no subclass of asyncio's, so it cannot be asked what it is
 
     def data_received(self, data: bytes) -> None:
         self._waiting += data
         self._changed.set()
-        if len(self._waiting) > BUFFER_BYTES and self._transport is not None:
+        if len(self._waiting) > BUFFER_BYTES:
             self._transport.pause_reading()
 
     def eof_received(self) -> None:

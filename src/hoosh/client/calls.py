@@ -49,13 +49,18 @@ def post(
         method="POST",
         path=path,
         read=read,
-        body=_encode({key: item for key, item in value.items() if item is not None}),
+        body=_encode(value),
         headers={
             "content-type": "application/json",
             **{name.lower(): str(item) for name, item in (headers or {}).items()},
         },
         safe=safe,
     )
+
+
+def _told(fields: Fields) -> Fields:
+    """What is None was not said."""
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def read_json(reply: Reply) -> JSON:
@@ -90,10 +95,13 @@ def turns(system: str, messages: Sequence[Fields], prompt: str) -> list[Fields]:
 
 
 def asked(model: str, messages: Sequence[Fields], fields: Fields) -> Fields:
-    return {"model": model, "messages": messages, **fields}
+    return {"model": model, "messages": messages, **_told(fields)}
 
 
 def chat(body: Fields, headers: Fields | None) -> Call[types.Completion]:
+    """Raises: ValueError."""
+    if body.get("stream"):
+        raise ValueError("an answer in pieces is what `stream` gives, not `chat`")
     return post("/v1/chat/completions", body, _reader(types.Completion), headers=headers)
 
 
@@ -120,19 +128,19 @@ def provider_health() -> Call[types.ProvidersHealth]:
 
 
 def check(body: Fields) -> Call[types.Check]:
-    return post("/v1/tokens/check", body, _reader(types.Check), safe=True)
+    return post("/v1/tokens/check", _told(body), _reader(types.Check), safe=True)
 
 
 def reserve(body: Fields) -> Call[types.Reserved]:
-    return post("/v1/tokens/reserve", body, _reader(types.Reserved))
+    return post("/v1/tokens/reserve", _told(body), _reader(types.Reserved))
 
 
 def report(body: Fields) -> Call[types.Reported]:
-    return post("/v1/tokens/report", body, _reader(types.Reported))
+    return post("/v1/tokens/report", _told(body), _reader(types.Reported))
 
 
 def release(body: Fields) -> Call[types.Released]:
-    return post("/v1/tokens/release", body, _reader(types.Released))
+    return post("/v1/tokens/release", _told(body), _reader(types.Released))
 
 
 def pools() -> Call[types.Pools]:
@@ -161,7 +169,7 @@ def _transcript(reply: Reply) -> types.Transcript:
 
 def embeddings(body: Fields) -> Call[types.Embeddings]:
     """In base64 unless asked otherwise: a quarter of the bytes, and each float exact."""
-    return post("/v1/embeddings", {"encoding_format": "base64", **body}, _vectors)
+    return post("/v1/embeddings", {"encoding_format": "base64", **_told(body)}, _vectors)
 
 
 class _Vector(msgspec.Struct):

@@ -32,7 +32,8 @@ MAX_WAIT_S = 60.0
 class Exchange:
     """A reply whose head is here; its body is read piece by piece."""
 
-    def __init__(self, caller: "Caller", link: Link, parser: ReplyParser, first: bytes) -> None:
+    def __init__(self, caller: "Caller", link: Link, parser: ReplyParser, first: bytes, request_id: str) -> None:
+        self.request_id = parser.headers.get("x-request-id") or request_id
         self.reply = Reply(parser.status, parser.headers)
         self._caller = caller
         self._link: Link | None = link
@@ -45,6 +46,10 @@ class Exchange:
         try:
             while not data and not self._parser.complete:
                 data = await self._caller.more(self._open_link(), self._parser)
+        except APIError as error:
+            error.request_id = self.request_id
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
@@ -59,7 +64,7 @@ class Exchange:
 
     def _open_link(self) -> Link:
         if self._link is None:
-            raise APIConnectionError("the reply was closed", request_id=self.reply.request_id)
+            raise APIConnectionError("the reply was closed")
         return self._link
 
     def close(self) -> None:
@@ -143,7 +148,7 @@ class Caller:
         except BaseException:
             link.abort()
             raise
-        exchange = Exchange(self, link, parser, first)
+        exchange = Exchange(self, link, parser, first, headers["x-request-id"])
         if parser.status < 300:
             return exchange
         reply = await exchange.whole()

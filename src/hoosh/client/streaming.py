@@ -60,7 +60,7 @@ class Streaming:
             if self._closed:
                 raise APIStreamError("the stream was closed")
             self._exchange = await self._caller.open(self._call)
-            self._reader = PieceReader(self.reply.request_id)
+            self._reader = PieceReader(self._exchange.request_id)
         return self._exchange
 
     async def _next(self) -> Piece | None:
@@ -78,14 +78,14 @@ class Streaming:
 
     async def _data(self, exchange: Exchange) -> bytes:
         if self._closed:
-            raise APIStreamError("the stream was closed", request_id=self.reply.request_id)
+            raise APIStreamError("the stream was closed", request_id=exchange.request_id)
         try:
             data = await exchange.read()
         except APIConnectionError as error:
-            raise APIStreamError(error.message, code=error.code, request_id=self.reply.request_id) from error
+            raise APIStreamError(error.message, code=error.code, request_id=exchange.request_id) from error
         if not data:
             self._close()
-            raise APIStreamError("the stream broke off before its end", request_id=self.reply.request_id)
+            raise APIStreamError("the stream broke off before its end", request_id=exchange.request_id)
         return data
 
     def _close(self) -> None:
