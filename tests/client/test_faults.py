@@ -318,6 +318,24 @@ def test_a_cancelled_stream_closes_its_connection() -> None:
         asyncio.run(main())
 
 
+def test_a_cancelled_read_closes_the_connection_by_itself() -> None:
+    """Without an `async with` around it."""
+
+    async def main() -> None:
+        async with AsyncHooshClient(server.url) as client:
+            stream = client.stream("Hello")
+            assert (await anext(stream)).text == "Salam"
+            task = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await asyncio.to_thread(server.peer(0).gone.wait, PATIENCE_S)
+
+    with scripted([events(WORD, done=False)]) as server:
+        asyncio.run(main())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_one_client_in_two_loops() -> None:
     """The first loop closes without closing what is open on it, which is what asyncio warns of."""
