@@ -26,8 +26,8 @@ base_url = "https://llm.example.com/v1"
 api_key = "$OFFICE_KEY"
 ```
 
-| type | provider | dialect | default address | key from | models known to be its |
-|---|---|---|---|---|---|
+| type | provider | dialect | can | default address | key from | models known to be its |
+|---|---|---|---|---|---|---|
 """
 _FOOT = """
 A model is asked for by its own name, or as `provider/model` to say where. "local" means that at its default address no
@@ -40,7 +40,8 @@ def _row(provider: Provider) -> str:
     title = f"[{provider.title}]({provider.docs})" + (" (local)" if provider.local else "")
     key = " or ".join(f"`{name}`" for name in provider.env) or ("`api_key`" if provider.needs_key else "none needed")
     serves = ", ".join(f"`{glob}`" for glob in provider.serves)
-    return f"| {names} | {title} | {provider.dialect.name} | `{provider.base_url}` | {key} | {serves} |\n"
+    can = ", ".join(dict.fromkeys(tongue.dialect.operation for tongue in tongues_of(provider)))
+    return f"| {names} | {title} | {provider.dialect.name} | {can} | `{provider.base_url}` | {key} | {serves} |\n"
 
 
 _FIDELITY = """\

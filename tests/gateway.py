@@ -85,8 +85,8 @@ class Chat(BaseHTTPRequestHandler):
 class Provider(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Chat)
+    def __init__(self, handler: type[Chat]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.hung_up = threading.Event()
@@ -97,8 +97,8 @@ class Provider(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def provider() -> Iterator[Provider]:
-    server = Provider()
+def provider(handler: type[Chat] = Chat) -> Iterator[Provider]:
+    server = Provider(handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -143,8 +143,8 @@ class Running:
         head = "\r\n".join(lines).encode() + b"\r\n\r\n"
         return Answer(self.raw(head + body))
 
-    def json(self, value: object, *headers: str) -> "Answer":
-        return self.ask(json.dumps(value).encode(), "content-type: application/json", *headers)
+    def json(self, value: object, *headers: str, path: str = "/v1/chat/completions") -> "Answer":
+        return self.ask(json.dumps(value).encode(), "content-type: application/json", *headers, path=path)
 
 
 class Answer:

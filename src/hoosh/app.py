@@ -17,6 +17,7 @@ from hoosh.core.principal import Principal
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from hoosh.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
 from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.discovery import discover
@@ -184,7 +185,10 @@ class Gateway:
         server, health = self.config.server, self.health
         models = Models(self.catalog, self.clock)
         limits = Limits(body_limit_bytes=server.body_limit_bytes)
-        chat = Inference(self.engine, OPENAI_CHAT, self.keys, limits, self.clock)
+
+        def inference(dialect: ClientDialect) -> Inference:
+            return Inference(self.engine, dialect, self.keys, limits, self.clock)
+
         return (
             Route(method="GET", path="/", endpoint=health.root, guarded=False),
             Route(method="GET", path="/livez", endpoint=health.live, guarded=False),
@@ -193,7 +197,8 @@ class Gateway:
             Route(method="GET", path="/v1/health/providers", endpoint=health.providers),
             Route(method="GET", path="/v1/models", endpoint=models.index),
             Route(method="GET", path="/v1/models/*", endpoint=models.show),
-            Route(method="POST", path="/v1/chat/completions", endpoint=chat, guarded=False),
+            Route(method="POST", path="/v1/chat/completions", endpoint=inference(OPENAI_CHAT), guarded=False),
+            Route(method="POST", path="/v1/embeddings", endpoint=inference(OPENAI_EMBEDDINGS), guarded=False),
         )
 
     async def _preload(self, supervisor: Supervisor) -> None:

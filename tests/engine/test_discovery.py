@@ -8,6 +8,7 @@ import pytest
 
 from hoosh.core.errors import ConfigError, ConnectFailed
 from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.engine.backend import tongues_of
 from hoosh.engine.discovery import address, discover
 from hoosh.providers import Provider, llamacpp, lmstudio, localai, ollama
 
@@ -66,7 +67,7 @@ def found(
     async def main() -> list[tuple[str, str]]:
         backends = await discover(KINDS, ports, environ or {}, timeout_s)
         for backend in backends:
-            assert [tongue.ways for tongue in backend.tongues] == [backend.provider.ways]
+            assert backend.tongues == tongues_of(backend.provider)
             assert backend.local == ("//host" not in backend.base_url), "another machine is not local"
         return [(backend.name, backend.base_url) for backend in backends]
 

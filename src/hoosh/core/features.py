@@ -1,4 +1,4 @@
-"""What a chat request and its reply may make use of, in words that every dialect shares: a dialect's LOSSES are some of
+"""What a request and its reply may make use of, in words that every dialect shares: a dialect's LOSSES are some of
 these words, so what it drops of one request is the intersection. The fidelity table of the documentation has a row for
 each.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
+from hoosh.core.asked import EmbedRequest, Request
 from hoosh.core.chat import (
     ChatRequest,
     FilePart,
@@ -71,6 +72,9 @@ FEATURES = MappingProxyType(
     }
 )
 
+# Of a request for vectors, besides `user`.
+EMBED_FEATURES = MappingProxyType({"dimensions": "how long a vector to make", "purpose": "what a vector is for"})
+
 # Of a reply: what a client's dialect has no word for.
 REPLY_FEATURES = MappingProxyType(
     {
@@ -90,15 +94,17 @@ REPLY_FEATURES = MappingProxyType(
 )
 
 
-def lost(asked: ChatRequest, losses: AbstractSet[str], dialect: str) -> tuple[str, ...]:
+def lost(asked: Request, losses: AbstractSet[str], dialect: str) -> tuple[str, ...]:
     """What `dialect`, which has no words for `losses`, drops of this request; foreign fields and parts by name."""
     words = [word for word in dict.fromkeys(_features(asked)) if word in losses]
     return (*words, *dict.fromkeys(_foreign(asked, dialect)))
 
 
-def _foreign(asked: ChatRequest, dialect: str) -> Iterator[str]:
+def _foreign(asked: Request, dialect: str) -> Iterator[str]:
     if asked.dialect != dialect:
         yield from (f"extra.{name}" for name, _ in asked.extra if name not in OWN_FIELDS)
+    if not isinstance(asked, ChatRequest):
+        return
     yield from (f"tools.{tool.kind}" for tool in asked.foreign_tools if tool.dialect != dialect)
     for message in asked.messages:
         for part in message.parts:
@@ -110,7 +116,16 @@ def _foreign(asked: ChatRequest, dialect: str) -> Iterator[str]:
 OWN_FIELDS = ("pool",)
 
 
-def _features(asked: ChatRequest) -> Iterator[str]:
+def _features(asked: Request) -> Iterator[str]:
+    match asked:
+        case ChatRequest():
+            yield from _chat(asked)
+        case EmbedRequest():
+            used = {"dimensions": asked.dimensions is not None, "purpose": asked.purpose, "user": asked.user}
+            yield from (word for word, is_used in used.items() if is_used)
+
+
+def _chat(asked: ChatRequest) -> Iterator[str]:
     yield from _settings(asked)
     yield from _sampling(asked)
     for i, message in enumerate(asked.messages):

@@ -1,8 +1,8 @@
 """Embedded llama.cpp: https://github.com/xorbitsai/xllamacpp (read 2026-11-23)."""
 
-from hoosh.dialects import Ways
+from hoosh.dialects import Tongue, Ways, openai_embeddings
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider, mends
+from hoosh.providers import Provider, mends, quirks
 
 PROVIDER = Provider(
     name="embedded",
@@ -13,4 +13,11 @@ PROVIDER = Provider(
     local=True,
     needs_key=False,
     ways=Ways(mends=(mends.model_without_path,)),
+    # It does not know `dimensions`: the reader shortens.
+    also=(
+        Tongue(
+            dialect=openai_embeddings.DIALECT,
+            ways=Ways(quirks=(quirks.drop("dimensions", "user"),), mends=(mends.model_without_path,)),
+        ),
+    ),
 )

@@ -1,6 +1,6 @@
 """llama.cpp server: https://github.com/ggml-org/llama.cpp/tree/master/tools/server (read 2026-11-23)."""
 
-from hoosh.dialects import Ways
+from hoosh.dialects import Tongue, Ways, openai_embeddings
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, mends, quirks
 
@@ -15,4 +15,11 @@ PROVIDER = Provider(
     signature=b'"llamacpp"',
     # Before 2026-02 it did not know `max_completion_tokens`.
     ways=Ways(quirks=(quirks.rename("max_completion_tokens", "max_tokens"),), mends=(mends.model_without_path,)),
+    # It does not know `dimensions`: the reader shortens.
+    also=(
+        Tongue(
+            dialect=openai_embeddings.DIALECT,
+            ways=Ways(quirks=(quirks.drop("dimensions", "user"),), mends=(mends.model_without_path,)),
+        ),
+    ),
 )

@@ -1,6 +1,6 @@
 """Mistral: https://docs.mistral.ai/api (read 2026-11-23). A field that it does not know is refused with a 422."""
 
-from hoosh.dialects import Ways
+from hoosh.dialects import Tongue, Ways, openai_embeddings
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, mends, quirks
 
@@ -19,10 +19,17 @@ PROVIDER = Provider(
     base_url="https://api.mistral.ai/v1",
     docs="https://docs.mistral.ai/api",
     env=("MISTRAL_API_KEY",),
+    # mistral-embed and codestral-embed are among them.
     serves=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "open-mi*tral-*"),
     ways=Ways(
         quirks=_QUIRKS,
         mends=(mends.thinking_apart, mends.calls_in_full, mends.no_empty_calls),
         stream_usage=False,
+    ),
+    also=(
+        Tongue(
+            dialect=openai_embeddings.DIALECT,
+            ways=Ways(quirks=(quirks.rename("dimensions", "output_dimension"), quirks.drop("user", "input_type"))),
+        ),
     ),
 )

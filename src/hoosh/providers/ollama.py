@@ -1,6 +1,6 @@
 """Ollama, read 2026-11. Needs no key itself; a proxy before it, or ollama.com, may."""
 
-from hoosh.dialects import ollama
+from hoosh.dialects import Tongue, ollama, ollama_embed
 from hoosh.providers import Provider
 
 PROVIDER = Provider(
@@ -12,4 +12,5 @@ PROVIDER = Provider(
     local=True,
     needs_key=False,
     host_env="OLLAMA_HOST",
+    also=(Tongue(dialect=ollama_embed.DIALECT),),
 )

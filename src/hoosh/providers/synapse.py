@@ -1,6 +1,6 @@
 """Synapse: https://github.com/MacCracken/ifran (read 2026-11-23). Its messages are a role and one text."""
 
-from hoosh.dialects import Ways
+from hoosh.dialects import Tongue, Ways, openai_embeddings
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, quirks
 
@@ -19,4 +19,5 @@ PROVIDER = Provider(
         ),
         stream_usage=False,
     ),
+    also=(Tongue(dialect=openai_embeddings.DIALECT),),
 )

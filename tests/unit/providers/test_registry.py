@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from hoosh.core.chat import ChatRequest, Message, TextPart
-from hoosh.core.features import FEATURES, REPLY_FEATURES
+from hoosh.core.features import EMBED_FEATURES, FEATURES, REPLY_FEATURES
 from hoosh.engine.backend import tongues_of
 from hoosh.providers import Provider
 from hoosh.providers.registry import PROVIDERS, find
@@ -109,6 +109,9 @@ def test_an_unknown_type() -> None:
         ("o3-mini", {"openai"}),
         ("chatgpt-4o-latest", {"openai"}),
         ("codex-mini", {"openai"}),
+        ("text-embedding-3-small", {"openai"}),
+        ("mistral-embed", {"mistral"}),
+        ("codestral-embed-2505", {"mistral"}),
         ("claude-sonnet-4-5", {"anthropic"}),
         ("gemini-2.5-flash", {"google"}),
         ("gemma-3-27b-it", {"google"}),
@@ -134,8 +137,9 @@ def test_what_a_local_server_has_is_not_known_beforehand(kind: Provider) -> None
 
 def test_what_a_dialect_loses_is_said_in_the_words_that_all_share() -> None:
     for kind in PROVIDERS:
-        module = importlib.import_module(f"hoosh.dialects.{kind.dialect.name}")
-        assert {*FEATURES, *REPLY_FEATURES} >= module.LOSSES, kind.name
+        for tongue in tongues_of(kind):
+            module = importlib.import_module(f"hoosh.dialects.{tongue.dialect.name}")
+            assert {*FEATURES, *EMBED_FEATURES, *REPLY_FEATURES} >= module.LOSSES, kind.name
 
 
 def test_a_provider_speaks_its_main_dialect_first_and_no_dialect_twice() -> None:
