@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from urllib.parse import urlsplit
 
@@ -84,9 +84,12 @@ class Gateway:
         self.clock = SystemClock()
         self.store = ModelStore(default_root(environ))
         self.http = HTTPTransport(_transport_settings(config, environ))
-        self.supervisor = self._supervise()
-        supervisors = {config.embedded.model: self.supervisor} if self.supervisor else {}
-        self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, supervisors))
+        self.supervisors = {
+            settings.alias: Supervisor(settings, self.http)
+            for settings in (_chat_engine(config, self.store), _embedding_engine(config, self.store))
+            if settings is not None
+        }
+        self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, self.supervisors))
         if recording is not None:
             self.transport = RecordingTransport(self.transport, recording, self._name_of, self.clock)
         self.keys = StaticKeys([(key.token.reveal(), Principal(key.name, key.pool)) for key in config.keys])
@@ -96,7 +99,7 @@ class Gateway:
         """Find providers (loopback only), then wire the engine. `catalog`, `engine` and `app` exist from here on."""
         backends = _configured(self.config)
         backends += await self._found({backend.provider.name for backend in backends})
-        rules = _rules(self.config, self.supervisor is not None)
+        rules = _rules(self.config, self.supervisors)
         self.catalog = Catalog(backends, rules, self.transport, self.clock)
         budgets = MemoryBudgets({"default": None, **{pool.name: pool.capacity for pool in self.config.budgets}})
         self.settler = Settler(budgets, self._journal, self.catalog, self.clock)
@@ -119,8 +122,9 @@ class Gateway:
 
     def start_background(self) -> None:
         """What a server does beside serving: load the embedded model, keep looking at the local providers."""
-        if self.supervisor is not None and self.config.embedded.preload:
-            self._tasks.append(asyncio.create_task(self._preload(self.supervisor)))
+        chat = self.supervisors.get(self.config.embedded.model)
+        if chat is not None and self.config.embedded.preload:
+            self._tasks.append(asyncio.create_task(self._preload(chat)))
         if self.config.discovery.refresh_s:
             self._tasks.append(asyncio.create_task(self._keep_looking(self.config.discovery.refresh_s)))
 
@@ -130,38 +134,14 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "settler"):
             await self.settler.stop(STOP_S)
-        if self.supervisor is not None:
-            await self.supervisor.stop()
+        await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()
 
     def _name_of(self, base_url: str, request: WireRequest) -> str:
         """Whom a request goes to. Providers that share an address are told apart by their keys."""
-        here = (backend for backend in self.catalog.backends.values() if backend.base_url == base_url)
+        here = (backend for backend in self.catalog.backends.values() if backend.is_at(base_url))
         keyed = sorted(here, key=lambda backend: len(backend.auth), reverse=True)
         return next((backend.name for backend in keyed if set(backend.auth) <= set(request.headers)), "")
-
-    def _supervise(self) -> Supervisor | None:
-        """The embedded engine, where it is wanted, installed, and has weights."""
-        embedded = self.config.embedded
-        if not embedded.enabled or not has_engine():
-            return None
-        model = None if embedded.model_path else known(embedded.model)
-        stored = self.store.find(embedded.model)
-        path = embedded.model_path or (stored.path if stored else None)
-        if path is None:
-            return None
-        if not path.is_file():
-            raise ConfigError(f"embedded.model_path: there is no file {path}")
-        settings = EngineSettings(
-            model_path=path,
-            alias=embedded.model,
-            context_tokens=embedded.context_tokens,
-            parallel=embedded.parallel,
-            threads=embedded.threads,
-            chat_template=model.chat_template if model else "",
-            temperature=model.temperature if model else None,
-        )
-        return Supervisor(settings, self.http)
 
     async def _found(self, named: set[str]) -> list[Backend]:
         """Local servers on their usual ports, providers with a key in the environment, the embedded engine."""
@@ -177,8 +157,8 @@ class Gateway:
             remote = [kind for kind in PROVIDERS if kind.env and kind.name not in named]
             found += [backend for kind in remote if (backend := _keyed(kind, self._environ))]
         found = [_later(backend, FOUND_PRIORITY) for backend in found]
-        if self.supervisor is not None and "embedded" not in named:
-            found.append(_later(_embedded(self.config.embedded.model), EMBEDDED_PRIORITY))
+        if self.supervisors and "embedded" not in named:
+            found.append(_later(_embedded(tuple(self.supervisors)), EMBEDDED_PRIORITY))
         return found
 
     def _routes(self) -> Sequence[Route]:
@@ -223,7 +203,50 @@ def _transport_settings(config: Config, environ: Mapping[str, str]) -> Transport
     )
 
 
-def _rules(config: Config, has_embedded: bool) -> Rules:  # noqa: FBT001 - a fact, not a mode
+def _chat_engine(config: Config, store: ModelStore) -> EngineSettings | None:
+    """The embedded model to chat with, where it is wanted, its engine installed, and its weights here."""
+    embedded = config.embedded
+    if not embedded.enabled or not has_engine():
+        return None
+    model = None if embedded.model_path else known(embedded.model)
+    if model and model.purpose != "chat":
+        raise ConfigError(f"embedded.model: {model.name} is for embeddings")
+    stored = store.find(embedded.model)
+    path = embedded.model_path or (stored.path if stored else None)
+    if path is None:
+        return None
+    if not path.is_file():
+        raise ConfigError(f"embedded.model_path: there is no file {path}")
+    return EngineSettings(
+        model_path=path,
+        alias=embedded.model,
+        context_tokens=embedded.context_tokens,
+        parallel=embedded.parallel,
+        threads=embedded.threads,
+        chat_template=model.chat_template if model else "",
+        temperature=model.temperature if model else None,
+    )
+
+
+def _embedding_engine(config: Config, store: ModelStore) -> EngineSettings | None:
+    """The same for the model that makes vectors."""
+    embedded = config.embedded
+    model, stored = known(embedded.embedding_model), store.find(embedded.embedding_model)
+    if not embedded.enabled or not has_engine() or model is None or stored is None:
+        return None
+    if model.purpose != "embed":
+        raise ConfigError(f"embedded.embedding_model: {model.name} makes no embeddings")
+    return EngineSettings(
+        model_path=stored.path,
+        alias=embedded.embedding_model,
+        context_tokens=model.context_tokens or embedded.context_tokens,
+        parallel=embedded.parallel,
+        threads=embedded.threads,
+        purpose="embed",
+    )
+
+
+def _rules(config: Config, embedded: Container[str]) -> Rules:
     retry = config.retry
     plan = Plan(
         targets=(),
@@ -232,7 +255,8 @@ def _rules(config: Config, has_embedded: bool) -> Rules:  # noqa: FBT001 - a fac
         base_s=retry.base_delay_s,
         max_s=retry.max_delay_s,
     )
-    defaults: dict[Operation, str] = {"chat": config.embedded.model} if has_embedded else {}
+    names: dict[Operation, str] = {"chat": config.embedded.model, "embed": config.embedded.embedding_model}
+    defaults = {operation: name for operation, name in names.items() if name in embedded}
     return Rules(aliases=config.aliases, default_models=defaults, plan=plan)
 
 
@@ -273,15 +297,15 @@ def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:
     )
 
 
-def _embedded(model: str) -> Backend:
+def _embedded(models: tuple[str, ...]) -> Backend:
     kind = find("embedded")
     if kind is None:
         raise ConfigError("the embedded provider is not in the registry")
     return Backend(
         name=kind.name,
         provider=kind,
-        base_url=f"embedded://{model}",
-        models=(model,),
+        base_url=kind.base_url,
+        models=models,
         tongues=tongues_of(kind),
         local=True,
     )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 import pytest
 
+import tiny_bert
 from engine_world import BODY
 from gateway import clean_environ
 from hoosh.app import Gateway, ask, known_types, page
@@ -26,6 +27,7 @@ from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.backend import Backend
 from hoosh.local.embedded import has_engine
+from hoosh.local.store import default_root
 from hoosh.telemetry.log import QuietJournal
 from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.settings import TransportSettings
@@ -118,8 +120,7 @@ def transport(field: str) -> Look:
 
 def engine(field: str) -> Look:
     def look(built: Built) -> object:
-        assert built.gateway.supervisor is not None
-        return getattr(built.gateway.supervisor._settings, field)
+        return getattr(next(iter(built.gateway.supervisors.values()))._settings, field)
 
     return look
 
@@ -187,8 +188,7 @@ def asked_for_s(built: Built) -> object:
 
 
 def model_file(built: Built) -> object:
-    supervisor = built.gateway.supervisor
-    return supervisor and supervisor._settings.model_path.name
+    return next(iter(built.gateway.supervisors.values()))._settings.model_path.name
 
 
 def embedded(*lines: str) -> str:
@@ -322,6 +322,14 @@ ENGINE_ROWS = (
         ["embedded/mine"],
     ),
     Row("embedded.model", embedded(), embedded("model = 'mine'"), engine("alias"), "smollm2-135m", "mine"),
+    Row(
+        "embedded.embedding_model",
+        embedded(),
+        embedded("embedding_model = 'minilm'"),
+        lambda built: built.gateway.catalog.default_model("embed"),
+        "all-minilm-l6-v2",
+        "minilm",
+    ),
     Row("embedded.model_path", embedded(), embedded("model_path = 'b.gguf'"), model_file, "a.gguf", "b.gguf"),
     Row("embedded.context_tokens", embedded(), embedded("context_tokens = 777"), engine("context_tokens"), 4096, 777),
     Row("embedded.parallel", embedded(), embedded("parallel = 7"), engine("parallel"), 2, 7),
@@ -380,6 +388,7 @@ def seen(directory: Path, text: str, look: Look) -> object:
 
     for name in ("a.gguf", "b.gguf"):
         (directory / name).write_bytes(b"GGUF")
+    tiny_bert.store(default_root({"HOOSH_HOME": str(directory)}), "all-minilm-l6-v2")
     return asyncio.run(main())
 
 

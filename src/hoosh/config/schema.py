@@ -165,6 +165,9 @@ class DiscoveryConfig(_Table, frozen=True):
 class EmbeddedConfig(_Table, frozen=True):
     enabled: Annotated[bool, Meta(description="Whether hoosh runs a small model of its own.")] = True
     model: Annotated[Text, Meta(description="Name of that model.")] = "smollm2-135m"
+    embedding_model: Annotated[
+        Text, Meta(description="Name of the model for embeddings; it is loaded by the first call that wants it.")
+    ] = "all-minilm-l6-v2"
     model_path: Annotated[Path | None, Meta(description="GGUF file to run in its place.", examples=["model.gguf"])] = (
         None
     )

@@ -10,6 +10,7 @@ from hoosh.providers import Provider
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """`models` are the globs of the configuration, () for the provider's own word on what it serves.
+    A `base_url` that ends in "://" is completed by the model asked for: each then has an address of its own.
     `tongues` are the provider's dialects, the main one first, with what the configuration adds.
     """
 
@@ -23,6 +24,12 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     rate_limit_rpm: int | None = None
     tongues: tuple[Tongue, ...] = ()
+
+    def address(self, model: str) -> str:
+        return f"{self.base_url}{model}" if self.base_url.endswith("://") else self.base_url
+
+    def is_at(self, address: str) -> bool:
+        return address.startswith(self.base_url) if self.base_url.endswith("://") else address == self.base_url
 
     def tongue(self, operation: Operation, client_dialect: str) -> Tongue | None:
         """The client's own dialect where the provider speaks it, else the first for the operation."""

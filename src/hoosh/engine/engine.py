@@ -135,7 +135,8 @@ class Engine:
         if tongue is None:  # routing asks only those that can
             raise BadUpstream(f"{backend.name} has no API to {call.request.operation}")
         request = _request(call, tongue, attempt)
-        exchange = self._world.transport.exchange(backend.base_url, backend.signed(request), timeouts)
+        url = backend.address(attempt.target.model)
+        exchange = self._world.transport.exchange(url, backend.signed(request), timeouts)
         reply = await trial.enter_async_context(exchange)
         if reply.status != 200:
             raise await _refusal(backend, tongue, reply)

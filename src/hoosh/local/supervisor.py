@@ -1,7 +1,7 @@
 """One engine, kept running: started when it is first wanted, started again when it dies, ended with the gateway.
 
 Law: whatever happens to the child, callers see UpstreamErrors and nothing else. The child counts as ready when it has
-generated a token, not when its port is open: some builds of llama.cpp load a model and die of the first one.
+generated a token or a vector, not when its port is open: some builds of llama.cpp load a model and die of the first.
 
     stopped ──▶ starting ──▶ ready      dies: started again at once
                  ▲    │        │
@@ -17,7 +17,9 @@ import secrets
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -25,6 +27,7 @@ import msgspec
 from hoosh.core.errors import ConnectFailed, HooshError, UpstreamError
 from hoosh.core.wire import Headers, Timeouts, WireRequest
 from hoosh.local.child import Child
+from hoosh.local.known import Purpose
 from hoosh.local.llama_child import Launch
 from hoosh.ports import Transport
 
@@ -33,6 +36,13 @@ COMMAND = (sys.executable, "-P", "-m", "hoosh.local.llama_child")
 # For the system to tell of the death of a child that takes no connections any more.
 DEATH_NOTICE_S = 5.0
 
+_TRIALS: Mapping[Purpose, tuple[str, dict[str, object]]] = MappingProxyType(
+    {
+        "chat": ("/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}),
+        "embed": ("/embeddings", {"input": "Hi"}),
+    }
+)
+
 Phase = Literal["stopped", "starting", "ready", "crashed"]
 
 log = logging.getLogger(__name__)
@@ -40,7 +50,7 @@ log = logging.getLogger(__name__)
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`alias` is what the engine calls the model, `context_tokens` one call's share, `parallel` how many calls run at
-    once. `threads` 0: what the CPU quota allows. `start_s` is the limit of loading and of the first token together.
+    once. `threads` 0: what the CPU quota allows. `start_s` is the limit of loading and of the first trial together.
     """
 
     model_path: Path
@@ -50,6 +60,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 0
     chat_template: str = ""
     temperature: float | None = None
+    purpose: Purpose = "chat"
     start_s: float = 300.0
     crash_limit: int = 5
     crash_window_s: float = 60.0
@@ -174,13 +185,14 @@ class Supervisor:
             threads=settings.threads,
             chat_template=settings.chat_template,
             temperature=settings.temperature,
+            purpose=settings.purpose,
         )
         child = self._child = await Child.spawn(settings.command)
         try:
             async with asyncio.timeout(settings.start_s):
                 # `stop` may have come before there was a child to end.
                 if not self._is_closed and await child.hello(launch):
-                    await self._generate(child.base_url)
+                    await self._try(child.base_url)
                     return child
             cause = ""
         except TimeoutError:
@@ -193,11 +205,11 @@ class Supervisor:
         self._child = None
         raise _StartFailed(cause + self._scrubbed(child.last_words()))
 
-    async def _generate(self, base_url: str) -> None:
-        """One token. Raises: UpstreamError."""
-        ask = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    async def _try(self, base_url: str) -> None:
+        """One token, or one vector. Raises: UpstreamError."""
+        path, ask = _TRIALS[self._settings.purpose]
         request = WireRequest(
-            path="/chat/completions",
+            path=path,
             body=msgspec.json.encode({"model": self._settings.alias} | ask),
             headers=((b"content-type", b"application/json"), *self.authorization),
         )
@@ -207,7 +219,7 @@ class Supervisor:
             while await reply.read():
                 pass
             if reply.status != 200:
-                raise UpstreamError(f"it answered {reply.status} to a first token")
+                raise UpstreamError(f"it answered {reply.status} to a first trial")
 
     def _refusal(self) -> ConnectFailed | None:
         """Why it may not be started now."""

