@@ -18,6 +18,8 @@ from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from hoosh.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
+from hoosh.dialects.openai_moderations import DIALECT as OPENAI_MODERATIONS
+from hoosh.dialects.rerank import DIALECT as RERANK
 from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.discovery import discover
@@ -179,6 +181,9 @@ class Gateway:
             Route(method="GET", path="/v1/models/*", endpoint=models.show),
             Route(method="POST", path="/v1/chat/completions", endpoint=inference(OPENAI_CHAT), guarded=False),
             Route(method="POST", path="/v1/embeddings", endpoint=inference(OPENAI_EMBEDDINGS), guarded=False),
+            Route(method="POST", path="/v1/moderations", endpoint=inference(OPENAI_MODERATIONS), guarded=False),
+            Route(method="POST", path="/v1/rerank", endpoint=inference(RERANK), guarded=False),
+            Route(method="POST", path="/v2/rerank", endpoint=inference(RERANK), guarded=False),
         )
 
     async def _preload(self, supervisor: Supervisor) -> None:

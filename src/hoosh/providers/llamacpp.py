@@ -1,6 +1,6 @@
 """llama.cpp server: https://github.com/ggml-org/llama.cpp/tree/master/tools/server (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_embeddings
+from hoosh.dialects import Tongue, Ways, openai_embeddings, rerank
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, mends, quirks
 
@@ -21,5 +21,6 @@ PROVIDER = Provider(
             dialect=openai_embeddings.DIALECT,
             ways=Ways(quirks=(quirks.drop("dimensions", "user"),), mends=(mends.model_without_path,)),
         ),
+        Tongue(dialect=rerank.DIALECT, ways=Ways(mends=(mends.model_without_path,))),
     ),
 )

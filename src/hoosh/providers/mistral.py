@@ -1,6 +1,6 @@
 """Mistral: https://docs.mistral.ai/api (read 2026-11-23). A field that it does not know is refused with a 422."""
 
-from hoosh.dialects import Tongue, Ways, openai_embeddings
+from hoosh.dialects import Tongue, Ways, openai_embeddings, openai_moderations
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, mends, quirks
 
@@ -19,7 +19,7 @@ PROVIDER = Provider(
     base_url="https://api.mistral.ai/v1",
     docs="https://docs.mistral.ai/api",
     env=("MISTRAL_API_KEY",),
-    # mistral-embed and codestral-embed are among them.
+    # mistral-embed, codestral-embed and mistral-moderation are among them.
     serves=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "open-mi*tral-*"),
     ways=Ways(
         quirks=_QUIRKS,
@@ -31,5 +31,6 @@ PROVIDER = Provider(
             dialect=openai_embeddings.DIALECT,
             ways=Ways(quirks=(quirks.rename("dimensions", "output_dimension"), quirks.drop("user", "input_type"))),
         ),
+        Tongue(dialect=openai_moderations.DIALECT),
     ),
 )

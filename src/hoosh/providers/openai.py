@@ -1,6 +1,6 @@
 """OpenAI: https://platform.openai.com/docs/api-reference/chat (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_embeddings
+from hoosh.dialects import Tongue, Ways, openai_embeddings, openai_moderations
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, quirks
 
@@ -11,8 +11,11 @@ PROVIDER = Provider(
     base_url="https://api.openai.com/v1",
     docs="https://platform.openai.com/docs/api-reference/chat",
     env=("OPENAI_API_KEY",),
-    serves=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*", "text-embedding-*"),
+    serves=(
+        *("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"),
+        *("text-embedding-*", "omni-moderation-*", "text-moderation-*"),
+    ),
     # Reasoning models answer 400 to `max_tokens`; every model takes its successor.
     ways=Ways(quirks=(quirks.for_models(r"o\d|gpt-[5-9]", quirks.rename("max_tokens", "max_completion_tokens")),)),
-    also=(Tongue(dialect=openai_embeddings.DIALECT),),
+    also=(Tongue(dialect=openai_embeddings.DIALECT), Tongue(dialect=openai_moderations.DIALECT)),
 )

@@ -9,20 +9,14 @@ from hoosh.codecs import Frame
 from hoosh.core.asked import EmbedRequest
 from hoosh.core.errors import BadUpstream, Truncated
 from hoosh.core.events import Meaning, Metered, Opened, Vector
-from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Ways
-from hoosh.dialects.openai import faults
+from hoosh.dialects.openai.replies import UNREADABLE, foreign, mended, usage
 from hoosh.dialects.openai.vectors import is_base64, packed, read, shortened
 
 
 class _Item(msgspec.Struct):
     embedding: msgspec.Raw
     index: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    total_tokens: int | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -35,7 +29,6 @@ class _Reply(msgspec.Struct):
 _reply = msgspec.json.Decoder(_Reply)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-_json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,10 +49,10 @@ class EmbeddingsReader:
         data = frame.data
         try:
             reply = _reply.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadUpstream("the provider sent what is not a list of embeddings") from error
+        except UNREADABLE as error:
+            raise foreign(data, "a list of embeddings") from error
         if reply.data is None or reply.error:
-            raise _no_list(data, reply)
+            raise foreign(data, "a list of embeddings")
         items = self._ordered(reply.data)
         events: list[Meaning] = [Opened(model=reply.model or "")]
         if self._passes:
@@ -68,8 +61,8 @@ class EmbeddingsReader:
         else:
             dimensions = self._asked.dimensions
             events += [Vector(shortened(read(item), dimensions), index) for index, item in enumerate(items)]
-        if usage := _usage(reply.usage):
-            events.append(Metered(usage))
+        if used := usage(reply.usage):
+            events.append(Metered(used))
         self._done = True
         return data, events
 
@@ -93,46 +86,20 @@ class EmbeddingsReader:
         is_in_form = all(is_base64(item) == asked.base64 for item in ordered)
         is_right = is_in_form and [item.index for item in given] == list(range(len(given)))
         if is_right and asked.dimensions is None:
-            return self._mended(data)
+            return mended(data, self._mends)
         vectors = [read(item) for item in ordered]
         kept = [shortened(vector, asked.dimensions) for vector in vectors]
         if is_right and kept == vectors:
-            return self._mended(data)
+            return mended(data, self._mends)
         fields: JSON = dict(_fields.decode(data))
         others = _items.decode(fields["data"])
         fields["data"] = [
             {**other, "index": index, "embedding": packed(vector) if asked.base64 else vector}
             for index, (other, vector) in enumerate(zip(others, kept, strict=True))
         ]
-        return self._mended(_encode(fields))
-
-    def _mended(self, data: bytes) -> bytes:
-        """Mends see the model's name, and all else as JSON text: nobody decodes a million floats for a name."""
-        if not self._mends:
-            return data
-        fields: JSON = dict(_fields.decode(data))
-        if "model" in fields:
-            fields["model"] = _json.decode(fields["model"])
-        return _encode(fields) if True in [mend(fields) for mend in self._mends] else data
+        return mended(_encode(fields), self._mends)
 
 
 def _are_numbered(items: list[_Item]) -> bool:
     """Some servers number every vector 0, or none."""
     return sorted(item.index if item.index is not None else -1 for item in items) == list(range(len(items)))
-
-
-def _no_list(data: bytes, reply: _Reply) -> Exception:
-    payload = _json.decode(data)
-    if reply.error or payload.get("detail") or payload.get("message"):
-        return faults.in_stream(payload)
-    return BadUpstream("the provider sent what is not a list of embeddings")
-
-
-def _usage(given: object) -> Usage | None:
-    """None for what cannot be a count: vectors are not lost for a bad number."""
-    try:
-        said = msgspec.convert(given, _Usage | None)
-    except msgspec.ValidationError:
-        return None
-    tokens = (said.prompt_tokens or said.total_tokens or 0) if said else 0
-    return Usage(input=tokens) if tokens > 0 else None
