@@ -17,6 +17,7 @@ from hoosh.core.principal import Principal
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from hoosh.dialects.openai_completions import DIALECT as OPENAI_COMPLETIONS
 from hoosh.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
 from hoosh.dialects.openai_moderations import DIALECT as OPENAI_MODERATIONS
 from hoosh.dialects.rerank import DIALECT as RERANK
@@ -180,6 +181,7 @@ class Gateway:
             Route(method="GET", path="/v1/models", endpoint=models.index),
             Route(method="GET", path="/v1/models/*", endpoint=models.show),
             Route(method="POST", path="/v1/chat/completions", endpoint=inference(OPENAI_CHAT), guarded=False),
+            Route(method="POST", path="/v1/completions", endpoint=inference(OPENAI_COMPLETIONS), guarded=False),
             Route(method="POST", path="/v1/embeddings", endpoint=inference(OPENAI_EMBEDDINGS), guarded=False),
             Route(method="POST", path="/v1/moderations", endpoint=inference(OPENAI_MODERATIONS), guarded=False),
             Route(method="POST", path="/v1/rerank", endpoint=inference(RERANK), guarded=False),
@@ -260,7 +262,8 @@ def _rules(config: Config, embedded: Container[str]) -> Rules:
         base_s=retry.base_delay_s,
         max_s=retry.max_delay_s,
     )
-    names: dict[Operation, str] = {"chat": config.embedded.model, "embed": config.embedded.embedding_model}
+    talker = config.embedded.model
+    names: dict[Operation, str] = {"chat": talker, "complete": talker, "embed": config.embedded.embedding_model}
     defaults = {operation: name for operation, name in names.items() if name in embedded}
     return Rules(aliases=config.aliases, default_models=defaults, plan=plan)
 

@@ -1,5 +1,19 @@
 """Every dialect that a client may speak, by name."""
 
-from hoosh.dialects import ClientDialect, openai_chat
+from hoosh.dialects import (
+    ClientDialect,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_moderations,
+    rerank,
+)
 
-CLIENTS: dict[str, ClientDialect] = {dialect.name: dialect for dialect in (openai_chat.DIALECT,)}
+_ALL: tuple[ClientDialect, ...] = (
+    openai_chat.DIALECT,
+    openai_completions.DIALECT,
+    openai_embeddings.DIALECT,
+    openai_moderations.DIALECT,
+    rerank.DIALECT,
+)
+CLIENTS: dict[str, ClientDialect] = {dialect.name: dialect for dialect in _ALL}

@@ -5,11 +5,26 @@ recorded exchanges where they are at hand.
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from fuzz.clients import CLIENTS
+from hoosh.core.asked import CompleteRequest, EmbedRequest, ModerationRequest, Request, RerankRequest
 from hoosh.core.chat import ChatRequest, Message, TextPart, Tool, ToolCall, ToolResult
-from hoosh.core.events import Event, Finish, Metered, Opened, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.errors import ClientError
+from hoosh.core.events import (
+    Event,
+    Finish,
+    Judged,
+    Metered,
+    Opened,
+    Ranked,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolDelta,
+    Vector,
+)
 from hoosh.core.usage import Usage
 from hoosh.dialects import Served, Ways
 from hoosh.engine.backend import tongues_of
@@ -38,10 +53,22 @@ _ASKED = ChatRequest(
     effort="low",
     stream=True,
 )
+_PLAIN = ChatRequest(model="m", messages=(Message("user", (TextPart("hi"),)),), n=2)
+# What is asked besides a chat, and a reply to it.
+_OTHERS: dict[str, tuple[Request, tuple[Event, ...]]] = {
+    "complete": (CompleteRequest(model="m", prompts=("a", (1, 2))), (Text("b"), Text("c", 1), Finish("stop"))),
+    "embed": (EmbedRequest(model="m", inputs=("a", "b")), (Vector((0.5, -1.0), 0), Vector((1e-9,), 1))),
+    "moderate": (ModerationRequest(model="m", inputs=("a",)), (Judged(True, (("x", True),), (("x", 0.9),)),)),
+    "rerank": (RerankRequest(model="m", query="q", documents=("a", "b")), (Ranked(0.9, 1), Ranked(0.1, 0))),
+}
 _KINDS = {
     "anthropic_messages": "messages",
     "gemini": "generateContent",
     "ollama": "ollama_chat",
+    "openai_completions": "completions",
+    "openai_embeddings": "embeddings",
+    "openai_moderations": "moderation",
+    "rerank": "rerank",
     "openai_chat": "chat",
     "openai_responses": "responses",
 }
@@ -62,17 +89,24 @@ def seeds(target: str) -> Iterator[bytes]:
 
 
 def _replies(name: str) -> Iterator[bytes]:
-    for stream in (False, True):
-        asked = ChatRequest(model="m", messages=(), stream=stream, include_usage=stream)
+    operation = getattr(CLIENTS[name], "operation", "chat")
+    streams = [
+        (ChatRequest(model="m", messages=(), stream=stream, include_usage=stream), _EVENTS) for stream in (False, True)
+    ]
+    for asked, events in [_OTHERS[operation]] if operation in _OTHERS else streams:
         encoder = CLIENTS[name].encoder(asked, Served(id="1", created_s=1, provider="p", model="m"))
-        yield _CUTS + encoder.feed(_EVENTS) + encoder.finish(Usage(input=5, output=7))
+        yield _CUTS + encoder.feed(events) + encoder.finish(Usage(input=5, output=7))
 
 
 def _requests(name: str) -> Iterator[bytes]:
     for kind in PROVIDERS:
         for tongue in tongues_of(kind):
-            if tongue.dialect.name == name and tongue.dialect.operation == "chat":
-                yield tongue.dialect.render(_ASKED, "m", Ways()).body
+            if tongue.dialect.name != name:
+                continue
+            operation = tongue.dialect.operation
+            for asked in [_OTHERS[operation][0]] if operation in _OTHERS else [_ASKED, _PLAIN]:
+                with suppress(ClientError):  # what this dialect cannot say
+                    yield tongue.dialect.render(asked, "m", Ways()).body
 
 
 def _recorded(kind: str, dialect: str) -> Iterator[bytes]:

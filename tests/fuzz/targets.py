@@ -13,7 +13,15 @@ from hoosh.codecs.ndjson import NDJSONDecoder
 from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.codecs.sse import SSEDecoder
 from hoosh.codecs.whole import WholeBody
-from hoosh.core.asked import CountRequest, EmbedRequest, ModerationRequest, Operation, Request, RerankRequest
+from hoosh.core.asked import (
+    CompleteRequest,
+    CountRequest,
+    EmbedRequest,
+    ModerationRequest,
+    Operation,
+    Request,
+    RerankRequest,
+)
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import ClientError, UpstreamError
 from hoosh.core.events import Event
@@ -26,6 +34,7 @@ Target = Callable[[bytes], None]
 _CHAT = ChatRequest(model="m", messages=())
 _ASKED: dict[Operation, Request] = {
     "chat": _CHAT,
+    "complete": CompleteRequest(model="m", prompts=("a", "b")),
     "embed": EmbedRequest(model="m", inputs=("a", "b")),
     "rerank": RerankRequest(model="m", query="q", documents=("a", "b")),
     "moderate": ModerationRequest(model="m", inputs=("a",)),

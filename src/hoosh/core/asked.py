@@ -9,7 +9,22 @@ import msgspec
 
 from hoosh.core.chat import ChatRequest
 
-Operation = Literal["chat", "embed", "rerank", "moderate", "count"]
+Operation = Literal["chat", "complete", "embed", "rerank", "moderate", "count"]
+
+
+class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Prompts to be gone on with, as no chat can ask it: several at once, or in tokens."""
+
+    operation: ClassVar[Literal["complete"]] = "complete"
+
+    model: str
+    prompts: tuple[str | tuple[int, ...], ...]
+    max_output_tokens: int | None = None
+    n: int = 1
+    stream: bool = False
+    include_usage: bool = False
+    dialect: str = ""
+    extra: tuple[tuple[str, bytes], ...] = ()
 
 
 class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,4 +89,4 @@ class CountRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.chat.extra
 
 
-Request: TypeAlias = ChatRequest | EmbedRequest | RerankRequest | ModerationRequest | CountRequest
+Request: TypeAlias = ChatRequest | CompleteRequest | EmbedRequest | RerankRequest | ModerationRequest | CountRequest

@@ -132,10 +132,14 @@ class ListingDialect(ProviderDialect, Protocol):
 
 
 class Tongue(msgspec.Struct, frozen=True, kw_only=True):
-    """A dialect as one provider speaks it."""
+    """A dialect as one provider speaks it. `models` are globs of the models that it is for, () for all; `root` stands
+    in place of the path of the provider's base URL where this API is found elsewhere.
+    """
 
     dialect: ProviderDialect
     ways: Ways = Ways()
+    models: tuple[str, ...] = ()
+    root: str = ""
 
 
 class Decoder(Protocol):

@@ -20,6 +20,7 @@ from hoosh.core.usage import Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, ClientDialect, Encoder, Reader, Served, Ways
 from hoosh.dialects.openai import bodies, faults, replies
+from hoosh.dialects.openai.usage import input_usage_object, with_usage
 
 NAME = "rerank"
 PATH = "/rerank"
@@ -211,27 +212,19 @@ class RankingEncoder:
         return b""
 
     def finish(self, usage: Usage) -> bytes:
-        reply: JSON = dict(_fields.decode(self._raw)) if self._raw else self._written()
-        is_told = usage.source == "reported" and bytes(reply.get("usage", b"null")) != b"null"
-        told = bodies.annotated(bytes(reply["usage"]), self._served) if is_told else self._usage(usage)
-        return _encode({**reply, "usage": told})
-
-    def _written(self) -> JSON:
+        told = input_usage_object(usage, self._served)
+        if self._raw:
+            return with_usage(self._raw, usage, told, self._served)
         ranked = sorted(self._ranked, key=lambda one: -one.score)[: self._asked.top_n]
         results = [self._result(one) for one in ranked]
-        return {"id": f"rerank-{self._served.id}", "object": "list", "model": self._model, "results": results}
+        identity = {"id": f"rerank-{self._served.id}", "object": "list", "model": self._model}
+        return _encode({**identity, "results": results, "usage": told})
 
     def _result(self, ranked: Ranked) -> JSON:
         fields: JSON = {"index": ranked.index, "relevance_score": ranked.score}
         if self._asked.return_documents:
             fields["document"] = {"text": self._asked.documents[ranked.index]}
         return fields
-
-    def _usage(self, usage: Usage) -> JSON:
-        fields: JSON = {"prompt_tokens": usage.input, "total_tokens": usage.input}
-        if usage.source == "estimated":
-            fields["estimated"] = True
-        return fields | bodies.additions(self._served)
 
 
 DIALECT = Rerank()

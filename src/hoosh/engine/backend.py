@@ -1,10 +1,13 @@
 """One configured provider, ready to be asked."""
 
+from urllib.parse import urlsplit
+
 import msgspec
 
 from hoosh.core.asked import Operation
 from hoosh.core.wire import Headers, Timeouts, WireRequest
 from hoosh.dialects import Quirk, Tongue
+from hoosh.policy.choose import serves
 from hoosh.providers import Provider
 
 
@@ -25,17 +28,22 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_rpm: int | None = None
     tongues: tuple[Tongue, ...] = ()
 
-    def address(self, model: str) -> str:
-        return f"{self.base_url}{model}" if self.base_url.endswith("://") else self.base_url
+    def address(self, tongue: Tongue, model: str) -> str:
+        if self.base_url.endswith("://"):
+            return self.base_url + model
+        return urlsplit(self.base_url)._replace(path=tongue.root).geturl() if tongue.root else self.base_url
 
     def is_at(self, address: str) -> bool:
-        return address.startswith(self.base_url) if self.base_url.endswith("://") else address == self.base_url
+        """Is it one of this backend's?"""
+        if self.base_url.endswith("://"):
+            return address.startswith(self.base_url)
+        return any(address == self.address(tongue, "") for tongue in self.tongues)
 
-    def tongue(self, operation: Operation, client_dialect: str) -> Tongue | None:
+    def tongue(self, operation: Operation, client_dialect: str, model: str) -> Tongue | None:
         """The client's own dialect where the provider speaks it, else the first for the operation."""
         first = None
         for tongue in self.tongues:
-            if tongue.dialect.operation == operation:
+            if tongue.dialect.operation == operation and serves(model, tongue.models):
                 if tongue.dialect.name == client_dialect:
                     return tongue
                 first = first or tongue
@@ -55,9 +63,6 @@ def tongues_of(provider: Provider, *more: Quirk) -> tuple[Tongue, ...]:
     if not more:
         return tongues
     return tuple(
-        Tongue(
-            dialect=tongue.dialect,
-            ways=msgspec.structs.replace(tongue.ways, quirks=(*tongue.ways.quirks, *more)),
-        )
+        msgspec.structs.replace(tongue, ways=msgspec.structs.replace(tongue.ways, quirks=(*tongue.ways.quirks, *more)))
         for tongue in tongues
     )

@@ -131,11 +131,11 @@ class Engine:
         timeouts = backend.timeouts
         if backend.rate_limit_rpm is not None:
             await self._world.limits.take(backend.name, backend.rate_limit_rpm)
-        tongue = backend.tongue(call.request.operation, call.dialect)
+        tongue = backend.tongue(call.request.operation, call.dialect, attempt.target.model)
         if tongue is None:  # routing asks only those that can
             raise BadUpstream(f"{backend.name} has no API to {call.request.operation}")
         request = _request(call, tongue, attempt)
-        url = backend.address(attempt.target.model)
+        url = backend.address(tongue, attempt.target.model)
         exchange = self._world.transport.exchange(url, backend.signed(request), timeouts)
         reply = await trial.enter_async_context(exchange)
         if reply.status != 200:

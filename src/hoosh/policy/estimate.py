@@ -1,6 +1,6 @@
 """Tokens without a tokenizer: an upper bound before the fact, a fair guess after it."""
 
-from hoosh.core.asked import CountRequest, EmbedRequest, ModerationRequest, Request, RerankRequest
+from hoosh.core.asked import CompleteRequest, CountRequest, EmbedRequest, ModerationRequest, Request, RerankRequest
 from hoosh.core.chat import (
     ChatRequest,
     FilePart,
@@ -26,7 +26,7 @@ DEFAULT_OUTPUT_TOKENS = 4096
 def bound(request: Request) -> int:
     """At most this many tokens of input (a BPE token covers at least one byte), and what the answer may take."""
     if not isinstance(request, ChatRequest):
-        return _bytes_asked(request)
+        return _bytes_asked(request) + _most_output(request)
     output = request.n * (request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
     return _input_bytes(request) + _overhead_tokens(request) + output
 
@@ -52,9 +52,15 @@ def output_guess(seen_chars: int) -> int:
     return -(-seen_chars // CHARS_PER_TOKEN)
 
 
-def _bytes_asked(request: EmbedRequest | RerankRequest | ModerationRequest | CountRequest) -> int:
+def _most_output(request: Request) -> int:
+    if not isinstance(request, CompleteRequest):
+        return 0
+    return len(request.prompts) * request.n * (request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
+
+
+def _bytes_asked(request: CompleteRequest | EmbedRequest | RerankRequest | ModerationRequest | CountRequest) -> int:
     match request:
-        case EmbedRequest(inputs=inputs):
+        case EmbedRequest(inputs=inputs) | CompleteRequest(prompts=inputs):
             return sum(len(text.encode()) if isinstance(text, str) else len(text) * CHARS_PER_TOKEN for text in inputs)
         case RerankRequest(query=query, documents=documents):
             # The query is read again with each document.

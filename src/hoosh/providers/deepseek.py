@@ -1,6 +1,6 @@
 """DeepSeek: https://api-docs.deepseek.com/api/create-chat-completion (read 2026-11-23)."""
 
-from hoosh.dialects import Ways
+from hoosh.dialects import Tongue, Ways, openai_completions
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, quirks
 
@@ -18,4 +18,5 @@ PROVIDER = Provider(
             quirks.in_messages(quirks.developer_is_system, mark=b"developer"),
         )
     ),
+    also=tuple(Tongue(dialect=one, root="/beta") for one in openai_completions.BOTH),
 )

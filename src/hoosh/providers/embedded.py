@@ -1,6 +1,6 @@
 """Embedded llama.cpp: https://github.com/xorbitsai/xllamacpp (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_embeddings
+from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, mends, quirks
 
@@ -13,9 +13,9 @@ PROVIDER = Provider(
     local=True,
     needs_key=False,
     ways=Ways(mends=(mends.model_without_path,)),
-    # It does not know `dimensions`: the reader shortens.
     also=(
-        Tongue(
+        *(Tongue(dialect=one, ways=Ways(mends=(mends.model_without_path,))) for one in openai_completions.BOTH),
+        Tongue(  # it does not know `dimensions`: the reader shortens
             dialect=openai_embeddings.DIALECT,
             ways=Ways(quirks=(quirks.drop("dimensions", "user"),), mends=(mends.model_without_path,)),
         ),

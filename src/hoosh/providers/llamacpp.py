@@ -1,6 +1,6 @@
 """llama.cpp server: https://github.com/ggml-org/llama.cpp/tree/master/tools/server (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_embeddings, rerank
+from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings, rerank
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, mends, quirks
 
@@ -15,9 +15,9 @@ PROVIDER = Provider(
     signature=b'"llamacpp"',
     # Before 2026-02 it did not know `max_completion_tokens`.
     ways=Ways(quirks=(quirks.rename("max_completion_tokens", "max_tokens"),), mends=(mends.model_without_path,)),
-    # It does not know `dimensions`: the reader shortens.
     also=(
-        Tongue(
+        *(Tongue(dialect=one, ways=Ways(mends=(mends.model_without_path,))) for one in openai_completions.BOTH),
+        Tongue(  # it does not know `dimensions`: the reader shortens
             dialect=openai_embeddings.DIALECT,
             ways=Ways(quirks=(quirks.drop("dimensions", "user"),), mends=(mends.model_without_path,)),
         ),

@@ -1,6 +1,6 @@
 """LM Studio: https://lmstudio.ai/docs/developer/openai-compat/chat-completions (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_embeddings
+from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, mends, quirks
 
@@ -13,5 +13,5 @@ PROVIDER = Provider(
     local=True,
     needs_key=False,
     ways=Ways(quirks=(quirks.rename("max_completion_tokens", "max_tokens"),), mends=(mends.no_empty_calls,)),
-    also=(Tongue(dialect=openai_embeddings.DIALECT),),
+    also=tuple(Tongue(dialect=one) for one in (*openai_completions.BOTH, openai_embeddings.DIALECT)),
 )

@@ -1,6 +1,6 @@
 """LocalAI: https://localai.io/features/text-generation (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_embeddings, rerank
+from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings, rerank
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, quirks
 
@@ -13,5 +13,5 @@ PROVIDER = Provider(
     local=True,
     needs_key=False,
     ways=Ways(quirks=(quirks.rename("max_completion_tokens", "max_tokens"),)),
-    also=(Tongue(dialect=openai_embeddings.DIALECT), Tongue(dialect=rerank.DIALECT)),
+    also=tuple(Tongue(dialect=one) for one in (*openai_completions.BOTH, openai_embeddings.DIALECT, rerank.DIALECT)),
 )

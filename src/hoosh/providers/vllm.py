@@ -1,6 +1,6 @@
 """vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, openai_embeddings, rerank
+from hoosh.dialects import Tongue, openai_completions, openai_embeddings, rerank
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider
 
@@ -12,5 +12,5 @@ PROVIDER = Provider(
     docs="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
     local=True,
     needs_key=False,
-    also=(Tongue(dialect=openai_embeddings.DIALECT), Tongue(dialect=rerank.DIALECT)),
+    also=tuple(Tongue(dialect=one) for one in (*openai_completions.BOTH, openai_embeddings.DIALECT, rerank.DIALECT)),
 )

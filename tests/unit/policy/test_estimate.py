@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.asked import CountRequest, EmbedRequest, ModerationRequest, RerankRequest
+from hoosh.core.asked import CompleteRequest, CountRequest, EmbedRequest, ModerationRequest, RerankRequest
 from hoosh.core.chat import (
     ChatRequest,
     ForeignPart,
@@ -94,3 +94,10 @@ def test_other_operations() -> None:
     assert bound(ModerationRequest(model="m", inputs=("abc", "d"))) == 4
     assert bound(CountRequest(chat=hello())) == 0
     assert input_guess(hello()) == guess(hello(), 0).input
+
+
+def test_each_of_several_prompts_may_have_its_whole_answer() -> None:
+    asked = CompleteRequest(model="m", prompts=("abcd", (1, 2)), max_output_tokens=10, n=3)
+    assert bound(asked) == 4 + 2 * 4 + 2 * 3 * 10
+    assert guess(asked, 40) == Usage(input=3, output=10, source="estimated")
+    assert bound(CompleteRequest(model="m", prompts=("a", "b"))) == 2 + 2 * DEFAULT_OUTPUT_TOKENS

@@ -1,18 +1,20 @@
-"""Requests and replies, as far as all of OpenAI's APIs agree on them: how a body is read and what is wrong with it,
-what a provider gets of it, what the gateway adds to a `usage` object.
+"""Requests, as far as all of OpenAI's APIs agree on them: how a body is read and what is wrong with it, what a provider
+gets of it.
 """
 
 import re
 from collections.abc import Container, Sequence
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from hoosh.core.asked import CompleteRequest
+from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import BadRequest
 from hoosh.core.features import OWN_FIELDS
 from hoosh.core.wire import WireRequest
-from hoosh.dialects import JSON, Quirk, Served
+from hoosh.dialects import JSON, Quirk, Ways
 
 MAX_MODEL_CHARS = 256
 TOO_DEEP = "the request body is nested too deep"
@@ -22,6 +24,7 @@ _WORDS = MappingProxyType({"str": "string", "int": "integer", "float": "number",
 _MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 T = TypeVar("T")
@@ -93,17 +96,21 @@ def passed_on(path: str, body: bytes, model: str, quirks: Sequence[Quirk]) -> Wi
     return request(path, {**_fields.decode(body), "model": model}, quirks)
 
 
-def annotated(usage: bytes, served: Served) -> JSON:
-    """The provider's usage object, whose values keep their bytes, and the gateway's own fields."""
-    return {**_fields.decode(usage), **additions(served)}
+def usage_asked(asked: ChatRequest | CompleteRequest, ways: Ways) -> Quirk:
+    """A stream says what it used if it is asked to: the gateway wants to know it where the client does not."""
+
+    def say(body: JSON) -> None:
+        if not ways.stream_usage:
+            body.pop("stream_options", None)
+        elif asked.stream and not asked.include_usage:
+            body["stream_options"] = {**_options(body.get("stream_options")), "include_usage": True}
+
+    return say
 
 
-def additions(served: Served) -> JSON:
-    """What the gateway adds to a usage object."""
-    fields: JSON = {"provider": served.provider}
-    if served.cost_micros is not None:
-        fields["cost_micro_usd"] = served.cost_micros
-    return fields
+def _options(given: Any) -> JSON:
+    value = _json.decode(given) if isinstance(given, msgspec.Raw) else given
+    return value if isinstance(value, dict) else {}
 
 
 def _reason(error: Exception) -> str:

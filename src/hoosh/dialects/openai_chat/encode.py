@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hoosh.codecs.sse import SSEDecoder
 from hoosh.core.chat import ChatRequest
 from hoosh.core.events import (
     Citation,
@@ -16,7 +15,6 @@ from hoosh.core.events import (
     Logprobs,
     Meaning,
     Media,
-    Metered,
     Opened,
     Raw,
     Reasoning,
@@ -27,55 +25,28 @@ from hoosh.core.events import (
 )
 from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
-from hoosh.dialects.openai.bodies import additions, annotated
+from hoosh.dialects.openai.usage import LastUsage, frame, usage_object, with_usage
 from hoosh.dialects.openai_chat.render import detail
 
-DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.Encoder().encode
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _json = msgspec.json.Decoder()
-_NULL = msgspec.Raw(b"null")
 
 
 class StreamEncoder:
-    """
-    OpenAI tells the usage once, in a last chunk without choices, and only if asked to. Providers tell it earlier,
-    beside the last words, or in every chunk: a client that asked gets it where OpenAI puts it, in the provider's
-    own words.
-    """
-
     content_type = b"text/event-stream; charset=utf-8"
 
     def __init__(self, asked: ChatRequest, served: Served) -> None:
-        self._asked = asked
         self._served = served
         self._model = served.model
         self._begun: set[int] = set()
-        self._usage: JSON = {}  # the provider's chunk that told it, without its choices
+        self._usage = LastUsage(served, is_wanted=asked.include_usage)
 
     def feed(self, events: Sequence[Event]) -> bytes:
-        out: list[bytes] = []
-        for event in events:
-            if type(event) is Raw:
-                inner = event.events
-                out.append(self._metered(event.data) if inner and type(inner[-1]) is Metered else event.data)
-            else:
-                out.append(self._event(event))
+        out = [self._usage.passed(event) if type(event) is Raw else self._event(event) for event in events]
         return out[0] if len(out) == 1 else b"".join(out)
 
     def finish(self, usage: Usage) -> bytes:
-        if not self._asked.include_usage:
-            return DONE
-        return _frame(self._usage or {**self._chunk([]), "usage": usage_object(usage, self._served)}) + DONE
-
-    def _metered(self, data: bytes) -> bytes:
-        (frame,) = SSEDecoder().feed(data)
-        chunk: JSON = dict(_fields.decode(frame.data))
-        told = annotated(bytes(chunk["usage"]), self._served)
-        if not self._asked.include_usage:
-            return _frame({**chunk, "usage": told})
-        self._usage = {**chunk, "choices": [], "usage": told}
-        return _frame({**chunk, "usage": _NULL}) if _json.decode(chunk.get("choices", _NULL)) else b""
+        return self._usage.rest(self._chunk([]), usage)
 
     def _event(self, event: Event) -> bytes:
         if isinstance(event, Opened):
@@ -91,7 +62,7 @@ class StreamEncoder:
         choice: JSON = {"index": event.index, "delta": delta, "finish_reason": reason}
         if isinstance(event, Logprobs):
             choice["logprobs"] = {"content": msgspec.Raw(event.content), "refusal": None}
-        return _frame(self._chunk([choice]))
+        return frame(self._chunk([choice]))
 
     def _chunk(self, choices: list[JSON]) -> JSON:
         return {
@@ -101,24 +72,6 @@ class StreamEncoder:
             "model": self._model,
             "choices": choices,
         }
-
-
-def usage_object(usage: Usage, served: Served) -> JSON:
-    """OpenAI's usage with the gateway's additions; `estimated` only where the provider reported nothing."""
-    fields: JSON = {
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.total,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    }
-    if usage.source == "estimated":
-        fields["estimated"] = True
-    return fields | additions(served)
-
-
-def _frame(chunk: JSON) -> bytes:
-    return b"data: %b\n\n" % _encode(chunk)
 
 
 def _delta(event: Spoken) -> JSON:
@@ -252,7 +205,7 @@ class WholeEncoder:
 
     def finish(self, usage: Usage) -> bytes:
         if self._raw:
-            return self._passed_on(usage)
+            return with_usage(self._raw, usage, usage_object(usage, self._served), self._served)
         return _encode(
             {
                 "id": f"chatcmpl-{self._served.id}",
@@ -269,11 +222,3 @@ class WholeEncoder:
             self._model = event.model or self._model
         elif isinstance(event, Spoken):
             self._answers.setdefault(event.index, _Answer()).take(event)
-
-    def _passed_on(self, usage: Usage) -> bytes:
-        reply: JSON = dict(_fields.decode(self._raw))
-        given = reply.get("usage", _NULL)
-        told = (
-            usage_object(usage, self._served) if usage.source == "estimated" else annotated(bytes(given), self._served)
-        )
-        return _encode({**reply, "usage": told})

@@ -178,7 +178,6 @@ _body = msgspec.json.Decoder(_Body)
 _part = msgspec.json.Decoder(_Part)
 _tool = msgspec.json.Decoder(_Tool)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_json = msgspec.json.Decoder()
 
 
 def parse(body: bytes) -> ChatRequest:
@@ -399,15 +398,4 @@ def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
 
 
 def _request(asked: ChatRequest, fields: JSON, ways: Ways) -> WireRequest:
-    def say_usage(body: JSON) -> None:
-        if not ways.stream_usage:
-            body.pop("stream_options", None)
-        elif asked.stream and not asked.include_usage:
-            body["stream_options"] = {**_options(body.get("stream_options")), "include_usage": True}
-
-    return bodies.request(PATH, fields, (say_usage, *ways.quirks))
-
-
-def _options(given: Any) -> JSON:
-    value = _json.decode(given) if isinstance(given, msgspec.Raw) else given
-    return value if isinstance(value, dict) else {}
+    return bodies.request(PATH, fields, (bodies.usage_asked(asked, ways), *ways.quirks))

@@ -10,11 +10,10 @@ from hoosh.core.asked import EmbedRequest
 from hoosh.core.events import Event, Opened, Raw, Vector
 from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
-from hoosh.dialects.openai.bodies import additions, annotated
+from hoosh.dialects.openai.usage import input_usage_object, with_usage
 from hoosh.dialects.openai.vectors import packed
 
 _encode = msgspec.json.Encoder().encode
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class EmbeddingsEncoder:
@@ -44,20 +43,11 @@ class EmbeddingsEncoder:
                     "object": "list",
                     "data": [self._item(vector) for vector in sorted(self._vectors, key=lambda vector: vector.index)],
                     "model": self._model,
-                    "usage": self._usage(usage),
+                    "usage": input_usage_object(usage, self._served),
                 }
             )
-        reply: JSON = dict(_fields.decode(self._raw))
-        is_told = usage.source == "reported" and "usage" in reply
-        told = annotated(bytes(reply["usage"]), self._served) if is_told else self._usage(usage)
-        return _encode({**reply, "usage": told})
+        return with_usage(self._raw, usage, input_usage_object(usage, self._served), self._served)
 
     def _item(self, vector: Vector) -> JSON:
         values = packed(vector.values) if self._asked.base64 else vector.values
         return {"object": "embedding", "index": vector.index, "embedding": values}
-
-    def _usage(self, usage: Usage) -> JSON:
-        fields: JSON = {"prompt_tokens": usage.input, "total_tokens": usage.input}
-        if usage.source == "estimated":
-            fields["estimated"] = True
-        return fields | additions(self._served)

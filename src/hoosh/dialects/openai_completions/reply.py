@@ -1,0 +1,125 @@
+"""Replies: one reader for whole bodies and for stream chunks, which look alike here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from hoosh.codecs import Frame
+from hoosh.core.asked import CompleteRequest
+from hoosh.core.chat import ChatRequest
+from hoosh.core.errors import Truncated
+from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Text
+from hoosh.core.usage import Usage
+from hoosh.dialects import Ways
+from hoosh.dialects.openai import faults, replies
+
+_FINISH: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+
+
+class _Choice(msgspec.Struct):
+    text: str | None = None
+    index: int | None = None
+    finish_reason: str | None = None
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Chunk(msgspec.Struct):
+    id: str | None = None
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk)
+_json = msgspec.json.Decoder()
+
+
+class CompletionsReader:
+    """Of the events of one payload, Metered comes last."""
+
+    __slots__ = ("_answers", "_asked", "_done", "_finished", "_mends", "_opened")
+
+    def __init__(self, asked: ChatRequest | CompleteRequest, ways: Ways) -> None:
+        self._asked = asked
+        self._answers = asked.n * (len(asked.prompts) if isinstance(asked, CompleteRequest) else 1)
+        self._mends = ways.mends
+        self._opened = False
+        self._finished: set[int] = set()
+        self._done = False
+
+    def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
+        data = frame.data
+        if self._done or data.strip() in (b"", b"[DONE]"):
+            self._done = self._done or bool(data.strip())
+            return b"", ()
+        try:
+            chunk = _chunk.decode(data)
+        except replies.UNREADABLE as error:
+            raise replies.foreign(data, "a completion") from error
+        whole = frame.raw is frame.data
+        if chunk.error or frame.event == b"error":
+            raise faults.in_stream(_json.decode(data))
+        if whole and not chunk.choices:
+            raise replies.foreign(data, "a completion")
+        events: list[Meaning] = []
+        if not self._opened and (chunk.id or chunk.model):
+            self._opened = True
+            events.append(Opened(chunk.id or "", chunk.model or ""))
+        for choice in chunk.choices or ():
+            self._choice(choice, events, whole=whole)
+        if used := _usage(chunk.usage):
+            events.append(Metered(used))
+        return self._passed(frame, chunk, whole=whole), events
+
+    def end(self) -> Sequence[Meaning]:
+        """[DONE] alone proves nothing, nor does one of several answers' end."""
+        if not self._finished or not (self._done or len(self._finished) >= self._answers):
+            raise Truncated("the provider's reply ended early")
+        return ()
+
+    def _choice(self, choice: _Choice, events: list[Meaning], *, whole: bool) -> None:
+        index, reason = choice.index or 0, choice.finish_reason
+        if choice.text:
+            events.append(Text(choice.text, index))
+        if whole:  # its closing brace proves it complete
+            self._done = True
+            reason = reason or "stop"
+        if reason and index not in self._finished:
+            self._finished.add(index)
+            events.append(Finish(_FINISH.get(reason, "stop"), index))
+
+    def _passed(self, frame: Frame, chunk: _Chunk, *, whole: bool) -> bytes:
+        """b"" for what the client did not ask for: the chunk of the usage, a whole reply in the place of a stream."""
+        asked = self._asked
+        if whole:
+            return b"" if asked.stream else replies.mended(frame.data, self._mends)
+        if not asked.stream or (not chunk.choices and chunk.usage and not asked.include_usage):
+            return b""
+        data = replies.mended(frame.data, self._mends)
+        return frame.raw if data is frame.data else b"data: %b\n\n" % data
+
+
+def _usage(given: object) -> Usage | None:
+    """None for what cannot be a count: an answer is not lost for a bad number."""
+    try:
+        said = msgspec.convert(given, _Usage | None)
+    except msgspec.ValidationError:
+        return None
+    if said is None:
+        return None
+    details = said.prompt_tokens_details or _Details()
+    counts = (said.prompt_tokens or 0, details.cached_tokens or 0, said.completion_tokens or 0)
+    if min(counts) < 0 or not counts[0] + counts[2]:
+        return None
+    return Usage(input=counts[0], cached=counts[1], output=counts[2])
