@@ -16,7 +16,7 @@ def mutated(name: str) -> st.SearchStrategy[bytes]:
     starts = list(seeds(name)) or [b"\x07\x1f{}"]
 
     def change(data: bytes, at: int, length: int, put: bytes) -> bytes:
-        at %= len(data)
+        at %= len(data) or 1
         return data[:at] + put + data[at + length :]
 
     noise = st.sampled_from([b"", b"null", b"0", b'"', b"{", b"[]", b"\n", b"\r", b"\xff", b"-1", b"1e999", b"\\u0000"])
