@@ -161,7 +161,7 @@ class Gateway:
             found += [backend for kind in remote if (backend := _keyed(kind, self._environ))]
         found = [_later(backend, FOUND_PRIORITY) for backend in found]
         if self.supervisors and "embedded" not in named:
-            found.append(_later(_embedded(tuple(self.supervisors)), EMBEDDED_PRIORITY))
+            found.append(_later(_embedded(self.supervisors), EMBEDDED_PRIORITY))
         return found
 
     def _routes(self) -> Sequence[Route]:
@@ -305,16 +305,23 @@ def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:
     )
 
 
-def _embedded(models: tuple[str, ...]) -> Backend:
+def _embedded(engines: Mapping[str, Supervisor]) -> Backend:
     kind = find("embedded")
     if kind is None:
         raise ConfigError("the embedded provider is not in the registry")
+    makes_vectors = {name: engine.purpose == "embed" for name, engine in engines.items()}
+    tongues = []
+    for tongue in tongues_of(kind):
+        is_embed = tongue.dialect.operation == "embed"
+        models = tuple(name for name, does in makes_vectors.items() if does == is_embed)
+        if models:
+            tongues.append(msgspec.structs.replace(tongue, models=models))
     return Backend(
         name=kind.name,
         provider=kind,
         base_url=kind.base_url,
-        models=models,
-        tongues=tongues_of(kind),
+        models=tuple(engines),
+        tongues=tuple(tongues),
         local=True,
     )
 

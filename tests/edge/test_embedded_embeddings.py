@@ -10,6 +10,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 import tiny_bert
+import tiny_gguf
 from gateway import PATIENCE_S, Running, serving
 from hoosh.local.embedded import has_engine
 from hoosh.local.store import ModelStore, default_root
@@ -109,9 +110,40 @@ def test_a_killed_engine_is_followed_by_another(gateway: Running, client: openai
 
 
 def test_a_model_that_makes_vectors_does_not_talk(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.APIStatusError):
+    with pytest.raises(openai.BadRequestError, match="cannot chat"):
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}])
     assert client.embeddings.create(model=MODEL, input="a").data
+
+
+def test_one_engine_talks_and_another_makes_vectors(tmp_path: Path) -> None:
+    tiny_bert.store(default_root({"HOOSH_HOME": str(tmp_path / "hoosh")}), MODEL)
+    weights = tiny_gguf.make(tmp_path / "tiny.gguf")
+    config = f"{ALONE}[embedded]\nmodel = 'talker'\nmodel_path = '{weights}'\npreload = false\n"
+    with (
+        serving(tmp_path, config) as running,
+        openai.OpenAI(base_url=f"{running.url}/v1", api_key="k", max_retries=0, timeout=2 * PATIENCE_S) as client,
+    ):
+        assert len(client.embeddings.create(model="default", input="a").data) == 1
+        whole = client.completions.create(model="default", prompt="a river", max_tokens=3, temperature=0, logprobs=1)
+        assert whole.usage is not None
+        assert whole.usage.completion_tokens == 3
+        assert whole.choices[0].logprobs is not None
+        assert "".join(whole.choices[0].logprobs.tokens or ()) == whole.choices[0].text
+        options = {"include_usage": True}
+        stream = list(
+            client.completions.create(  # type: ignore[call-overload]
+                model="default", prompt=["one", "two", "three"], max_tokens=3, stream=True, stream_options=options
+            )
+        )
+        finished = [choice.index for chunk in stream for choice in chunk.choices if choice.finish_reason]
+        assert sorted(finished) == [0, 1, 2]
+        assert stream[-1].usage.completion_tokens <= 9
+        assert stream[-1].usage.completion_tokens > 3
+        assert len(engines(running)) == 2
+        with pytest.raises(openai.NotFoundError, match=f"cannot chat with {MODEL}"):
+            client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}])
+        with pytest.raises(openai.NotFoundError, match="cannot embed with talker"):
+            client.embeddings.create(model="talker", input="a")
 
 
 @pytest.mark.slow

@@ -34,12 +34,14 @@ class Mend(Protocol):
 class Ways(msgspec.Struct, frozen=True, kw_only=True):
     """What a dialect must know of a provider to speak with it.
 
-    `stream_usage`: it takes `stream_options.include_usage`.
+    `stream_usage`: it takes `stream_options.include_usage`. `usage_each`: of several answers it tells the usage of each
+    apart, in a whole reply that of the first alone.
     """
 
     quirks: tuple[Quirk, ...] = ()
     mends: tuple[Mend, ...] = ()
     stream_usage: bool = True
+    usage_each: bool = False
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):

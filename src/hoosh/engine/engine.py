@@ -11,7 +11,16 @@ from contextlib import AsyncExitStack
 import msgspec
 
 from hoosh.core.call import Account, Call, Hold, Outcome
-from hoosh.core.errors import BadUpstream, ClientError, EmptyStream, Exhausted, HooshError, NoFirstEvent, UpstreamError
+from hoosh.core.errors import (
+    BadUpstream,
+    ClientError,
+    EmptyStream,
+    Exhausted,
+    HooshError,
+    ModelGone,
+    NoFirstEvent,
+    UpstreamError,
+)
 from hoosh.core.events import Event, has_content
 from hoosh.core.plan import Attempt, Plan
 from hoosh.core.wire import WireRequest
@@ -132,8 +141,10 @@ class Engine:
         if backend.rate_limit_rpm is not None:
             await self._world.limits.take(backend.name, backend.rate_limit_rpm)
         tongue = backend.tongue(call.request.operation, call.dialect, attempt.target.model)
-        if tongue is None:  # routing asks only those that can
-            raise BadUpstream(f"{backend.name} has no API to {call.request.operation}")
+        if tongue is None:  # routing asks only those that can, but not each of their models can all
+            raise ModelGone(
+                f"{backend.name} cannot {call.request.operation} with {attempt.target.model}", param="model"
+            )
         request = _request(call, tongue, attempt)
         url = backend.address(tongue, attempt.target.model)
         exchange = self._world.transport.exchange(url, backend.signed(request), timeouts)

@@ -104,6 +104,10 @@ class Supervisor:
         )
 
     @property
+    def purpose(self) -> Purpose:
+        return self._settings.purpose
+
+    @property
     def authorization(self) -> Headers:
         return ((b"authorization", b"Bearer " + self._api_key.encode()),)
 

@@ -260,6 +260,47 @@ def test_a_file_that_stands_for_the_model_is_not_shown() -> None:
     assert json.loads(through(parse(stream=True), body, ways).split(b"\n\n")[0][6:])["model"] == "a.gguf"
 
 
+EACH = Ways(usage_each=True)
+
+
+def counted(prompt: int, completion: int) -> JSON:
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "prompt_tokens_details": {"cached_tokens": 1}}
+
+
+@pytest.mark.parametrize(("fields", "inputs"), [({"prompt": ["a", "b"]}, 5 + 7), ({"prompt": "a", "n": 2}, 5)])
+def test_usage_told_of_each_answer_is_added_up(fields: dict[str, object], inputs: int) -> None:
+    asked = parse(stream=True, stream_options={"include_usage": True}, **fields)
+    body = b"data: null\n\n" + sse(
+        chunk("a"),
+        chunk("b", index=1),
+        {**chunk("", "stop", 0), "usage": counted(5, 2)},
+        {**chunk("", "stop", 1), "usage": counted(7, 3)},
+    )
+    lines = through(asked, body, EACH).split(b"\n\n")
+    assert [json.loads(line[6:]).get("usage") for line in lines[:4]] == [None] * 4
+    told = json.loads(lines[4][6:])["usage"]
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (inputs, 5)
+    assert lines[5:] == [b"data: [DONE]", b""]
+
+
+def test_usage_told_of_one_of_several_answers_in_a_whole_reply_is_not_believed() -> None:
+    body = json.dumps({**chunk("a", "stop"), "usage": counted(5, 2)}).encode()
+    assert json.loads(through(parse(n=2), body, EACH))["usage"]["estimated"] is True
+    assert json.loads(through(parse(n=1), body, EACH))["usage"]["prompt_tokens"] == 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_probabilities_in_chats_form_are_put_into_lists(stream: bool) -> None:
+    said = chunk("Héy", "stop")
+    said["choices"][0]["logprobs"] = {"content": json.loads(LOGPROBS)}
+    body = sse(said) if stream else json.dumps(said).encode()
+    told = through(parse(stream=stream), body)
+    assert json.loads(told.split(b"\n\n")[0].removeprefix(b"data: "))["choices"][0]["logprobs"] == IN_LISTS
+    said["choices"][0]["logprobs"] = {"content": [5]}
+    with pytest.raises(BadUpstream):
+        through(parse(), json.dumps(said).encode())
+
+
 @pytest.mark.parametrize(
     ("asked", "body"),
     [

@@ -8,50 +8,15 @@ from hoosh.core.events import Event, Finish, Logprobs, Opened, Raw, Refusal, Tex
 from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai.usage import LastUsage, frame, usage_object, with_usage
+from hoosh.dialects.openai_completions.logprobs import Offsets
 
 _encode = msgspec.json.Encoder().encode
 # What this API has a word for; a call is no end of its own here.
 _REASONS = frozenset({"stop", "length", "content_filter"})
 
 
-class _Alternative(msgspec.Struct):
-    token: str
-    logprob: float
-
-
-class _Token(msgspec.Struct):
-    token: str
-    logprob: float
-    top_logprobs: list[_Alternative] | None = None
-
-
-_tokens = msgspec.json.Decoder(list[_Token])
-
-
 def _reason(event: Finish) -> str:
     return event.reason if event.reason in _REASONS else "stop"
-
-
-class _Offsets:
-    """Where each token begins in the text of its choice."""
-
-    def __init__(self) -> None:
-        self._at: dict[int, int] = {}
-
-    def logprobs(self, event: Logprobs) -> JSON:
-        """Chat's list of tokens as four lists."""
-        tokens = _tokens.decode(event.content)
-        offsets = []
-        for token in tokens:
-            at = self._at.get(event.index, 0)
-            offsets.append(at)
-            self._at[event.index] = at + len(token.token)
-        return {
-            "tokens": [token.token for token in tokens],
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [{one.token: one.logprob for one in token.top_logprobs or ()} for token in tokens],
-            "text_offset": offsets,
-        }
 
 
 class StreamEncoder:
@@ -60,7 +25,7 @@ class StreamEncoder:
     def __init__(self, served: Served, *, includes_usage: bool) -> None:
         self._served = served
         self._model = served.model
-        self._offsets = _Offsets()
+        self._offsets = Offsets()
         self._usage = LastUsage(served, is_wanted=includes_usage)
 
     def feed(self, events: Sequence[Event]) -> bytes:
@@ -77,7 +42,7 @@ class StreamEncoder:
             case Text(text=text, index=index) | Refusal(text=text, index=index):
                 return self._choice(index, text=text)
             case Logprobs(index=index):
-                return self._choice(index, logprobs=self._offsets.logprobs(event))
+                return self._choice(index, logprobs=self._offsets.in_lists(event.content, index))
             case Finish(index=index):
                 return self._choice(index, finish_reason=_reason(event))
         return b""
@@ -115,7 +80,7 @@ class WholeEncoder:
         self._served = served
         self._model = served.model
         self._raw = b""
-        self._offsets = _Offsets()
+        self._offsets = Offsets()
         self._answers: dict[int, _Answer] = {}
 
     def feed(self, events: Sequence[Event]) -> bytes:
@@ -147,7 +112,7 @@ class WholeEncoder:
             case Text(text=text, index=index) | Refusal(text=text, index=index):
                 self._answer(index).text.append(text)
             case Logprobs(index=index):
-                for name, values in self._offsets.logprobs(event).items():
+                for name, values in self._offsets.in_lists(event.content, index).items():
                     self._answer(index).logprobs.setdefault(name, []).extend(values)
             case Finish(index=index):
                 self._answer(index).finish = _reason(event)

@@ -11,8 +11,9 @@ from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import Truncated
 from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Text
 from hoosh.core.usage import Usage
-from hoosh.dialects import Ways
+from hoosh.dialects import JSON, Ways
 from hoosh.dialects.openai import faults, replies
+from hoosh.dialects.openai_completions.logprobs import Offsets
 
 _FINISH: dict[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
 
@@ -21,6 +22,7 @@ class _Choice(msgspec.Struct):
     text: str | None = None
     index: int | None = None
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _Details(msgspec.Struct):
@@ -42,26 +44,34 @@ class _Chunk(msgspec.Struct):
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _json = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+# llama.cpp begins a stream of several answers with a null.
+_NO_PAYLOAD = (b"", b"null", b"[DONE]")
 
 
 class CompletionsReader:
-    """Of the events of one payload, Metered comes last."""
+    """Of the events of one payload, Metered comes last where the payload's own `usage` says the same."""
 
-    __slots__ = ("_answers", "_asked", "_done", "_finished", "_mends", "_opened")
+    __slots__ = ("_answers", "_asked", "_done", "_each", "_finished", "_mends", "_offsets", "_opened", "_total")
 
     def __init__(self, asked: ChatRequest | CompleteRequest, ways: Ways) -> None:
         self._asked = asked
         self._answers = asked.n * (len(asked.prompts) if isinstance(asked, CompleteRequest) else 1)
+        self._each = ways.usage_each and self._answers > 1
         self._mends = ways.mends
         self._opened = False
         self._finished: set[int] = set()
         self._done = False
+        self._offsets = Offsets()
+        self._total = Usage()
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         data = frame.data
-        if self._done or data.strip() in (b"", b"[DONE]"):
-            self._done = self._done or bool(data.strip())
+        if self._done or data.strip() in _NO_PAYLOAD:
+            self._done = self._done or data.strip() == b"[DONE]"
             return b"", ()
         try:
             chunk = _chunk.decode(data)
@@ -78,8 +88,7 @@ class CompletionsReader:
             events.append(Opened(chunk.id or "", chunk.model or ""))
         for choice in chunk.choices or ():
             self._choice(choice, events, whole=whole)
-        if used := _usage(chunk.usage):
-            events.append(Metered(used))
+        self._meter(chunk, events, whole=whole)
         return self._passed(frame, chunk, whole=whole), events
 
     def end(self) -> Sequence[Meaning]:
@@ -99,15 +108,50 @@ class CompletionsReader:
             self._finished.add(index)
             events.append(Finish(_FINISH.get(reason, "stop"), index))
 
+    def _meter(self, chunk: _Chunk, events: list[Meaning], *, whole: bool) -> None:
+        used = _usage(chunk.usage)
+        if used is None or (self._each and whole):  # then an estimate of all is nearer than the count of one
+            return
+        if not self._each:
+            events.append(Metered(used))
+            return
+        total, first = self._total, chunk.choices[0].index or 0 if chunk.choices else 0
+        is_first_of_prompt = first % self._asked.n == 0
+        self._total = Usage(
+            input=total.input + used.input * is_first_of_prompt,
+            cached=total.cached + used.cached * is_first_of_prompt,
+            output=total.output + used.output,
+        )
+        events.insert(0, Metered(self._total))
+
     def _passed(self, frame: Frame, chunk: _Chunk, *, whole: bool) -> bytes:
         """b"" for what the client did not ask for: the chunk of the usage, a whole reply in the place of a stream."""
         asked = self._asked
-        if whole:
-            return b"" if asked.stream else replies.mended(frame.data, self._mends)
-        if not asked.stream or (not chunk.choices and chunk.usage and not asked.include_usage):
+        if whole == asked.stream or (asked.stream and not chunk.choices and chunk.usage and not asked.include_usage):
             return b""
-        data = replies.mended(frame.data, self._mends)
-        return frame.raw if data is frame.data else b"data: %b\n\n" % data
+        data = replies.mended(self._in_lists(self._without_usage(frame.data, chunk), chunk), self._mends)
+        return frame.raw if data is frame.data else data if whole else b"data: %b\n\n" % data
+
+    def _without_usage(self, data: bytes, chunk: _Chunk) -> bytes:
+        """A client gets the sum at the end."""
+        if not (self._each and chunk.usage):
+            return data
+        return _encode({name: value for name, value in _fields.decode(data).items() if name != "usage"})
+
+    def _in_lists(self, data: bytes, chunk: _Chunk) -> bytes:
+        """llama.cpp gives logprobs in chat's form."""
+        written = {
+            i: self._offsets.in_lists(_encode(choice.logprobs["content"]), choice.index or 0)
+            for i, choice in enumerate(chunk.choices or ())
+            if isinstance(choice.logprobs, dict) and choice.logprobs.get("content")
+        }
+        if not written:
+            return data
+        fields: JSON = dict(_fields.decode(data))
+        choices: list[JSON] = [dict(given) for given in _items.decode(fields["choices"])]
+        for i, logprobs in written.items():
+            choices[i]["logprobs"] = logprobs
+        return _encode({**fields, "choices": choices})
 
 
 def _usage(given: object) -> Usage | None:
