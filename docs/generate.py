@@ -58,8 +58,8 @@ say is named in the header `x-hoosh-dropped` of the reply, as are fields of the 
 
 def _fidelity() -> str:
     """A row for each feature, a column for each dialect of chat."""
-    dialects = {tongue.dialect.name: tongue for kind in PROVIDERS for tongue in tongues_of(kind)}
-    names = sorted(name for name, tongue in dialects.items() if tongue.dialect.operation == "chat")
+    spoken = [tongue.dialect for kind in PROVIDERS for tongue in tongues_of(kind)]
+    names = sorted({dialect.name for dialect in spoken if dialect.operation == "chat"})
     losses = {name: importlib.import_module(f"hoosh.dialects.{name}").LOSSES for name in names}
     page = _FIDELITY.format(head=f"| | {' | '.join(names)} |", rule=f"|---|{'---|' * len(names)}")
     for word, meaning in {**FEATURES, **REPLY_FEATURES}.items():

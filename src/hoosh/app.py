@@ -16,6 +16,8 @@ from hoosh.core.plan import Plan
 from hoosh.core.principal import Principal
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect
+from hoosh.dialects.anthropic_messages import COUNT as ANTHROPIC_COUNT
+from hoosh.dialects.anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from hoosh.dialects.openai_completions import DIALECT as OPENAI_COMPLETIONS
 from hoosh.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
@@ -26,7 +28,8 @@ from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.discovery import discover
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.settler import Settler
-from hoosh.http.asgi import App, Route
+from hoosh.http.asgi import App, Endpoint, Route
+from hoosh.http.counting import Counting
 from hoosh.http.health import Health
 from hoosh.http.inference import Inference
 from hoosh.http.models import Models
@@ -117,7 +120,7 @@ class Gateway:
             )
         )
         self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
-        self.app = App(self._routes(), self.keys)
+        self.app = App(self._routes(), self.keys, {b"anthropic-version": ANTHROPIC_MESSAGES})
         self.settler.start()
         await self.catalog.refresh(
             [backend.name for backend in backends if backend.local and not _is_embedded(backend)]
@@ -172,6 +175,10 @@ class Gateway:
         def inference(dialect: ClientDialect) -> Inference:
             return Inference(self.engine, dialect, self.keys, limits, self.clock)
 
+        def answering(path: str, endpoint: Endpoint, dialect: ClientDialect) -> Route:
+            return Route(method="POST", path=path, endpoint=endpoint, guarded=False, dialect=dialect)
+
+        count = Counting(inference(ANTHROPIC_COUNT), self.catalog, self.clock)
         return (
             Route(method="GET", path="/", endpoint=health.root, guarded=False),
             Route(method="GET", path="/livez", endpoint=health.live, guarded=False),
@@ -180,12 +187,14 @@ class Gateway:
             Route(method="GET", path="/v1/health/providers", endpoint=health.providers),
             Route(method="GET", path="/v1/models", endpoint=models.index),
             Route(method="GET", path="/v1/models/*", endpoint=models.show),
-            Route(method="POST", path="/v1/chat/completions", endpoint=inference(OPENAI_CHAT), guarded=False),
-            Route(method="POST", path="/v1/completions", endpoint=inference(OPENAI_COMPLETIONS), guarded=False),
-            Route(method="POST", path="/v1/embeddings", endpoint=inference(OPENAI_EMBEDDINGS), guarded=False),
-            Route(method="POST", path="/v1/moderations", endpoint=inference(OPENAI_MODERATIONS), guarded=False),
-            Route(method="POST", path="/v1/rerank", endpoint=inference(RERANK), guarded=False),
-            Route(method="POST", path="/v2/rerank", endpoint=inference(RERANK), guarded=False),
+            answering("/v1/chat/completions", inference(OPENAI_CHAT), OPENAI_CHAT),
+            answering("/v1/completions", inference(OPENAI_COMPLETIONS), OPENAI_COMPLETIONS),
+            answering("/v1/embeddings", inference(OPENAI_EMBEDDINGS), OPENAI_EMBEDDINGS),
+            answering("/v1/moderations", inference(OPENAI_MODERATIONS), OPENAI_MODERATIONS),
+            answering("/v1/rerank", inference(RERANK), RERANK),
+            answering("/v2/rerank", inference(RERANK), RERANK),
+            answering("/v1/messages", inference(ANTHROPIC_MESSAGES), ANTHROPIC_MESSAGES),
+            answering("/v1/messages/count_tokens", count, ANTHROPIC_COUNT),
         )
 
     async def _preload(self, supervisor: Supervisor) -> None:

@@ -46,7 +46,8 @@ class Budgets(Protocol):
     async def reserve(self, hold: Hold) -> None:
         """Set `hold.tokens` of `hold.pool` aside until settled.
 
-        Idempotent by `hold.id`; all or nothing. Raises: BudgetExceeded, BadRequest (no such pool).
+        Idempotent by `hold.id`; all or nothing; a hold of nothing (a count, say) is never too much.
+        Raises: BudgetExceeded, BadRequest (no such pool).
         """
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:

@@ -1,4 +1,7 @@
-"""A provider in OpenAI's dialect that plays a part; the model's name says which: say, tools, json, cut, limited."""
+"""A provider in OpenAI's dialect that plays a part; the model's name says which: say, tools, json, agent, cut, limited.
+
+`python tests/compat/scripted.py` serves it for those that are no tests, and prints its address.
+"""
 
 import contextlib
 import json
@@ -10,7 +13,16 @@ from typing import Any
 ANSWER = "The capital of France is Paris."
 USAGE = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
 JSON_ANSWER = '{"answer":"Paris","ok":true}'
-MODELS = ("say", "tools", "json", "cut", "limited")
+MODELS = ("say", "tools", "json", "agent", "cut", "limited")
+# What coding agents call the tool that runs a command, and the parameter that holds it.
+SHELLS = {
+    "Bash": "command",
+    "bash": "command",
+    "shell": "command",
+    "exec_command": "cmd",
+    "run_shell_command": "command",
+}
+COMMAND = "echo hoosh-$((40 + 2))"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -71,16 +83,20 @@ def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _message(asked: dict[str, Any]) -> dict[str, Any]:
-    """What the assistant says: the answer, the tool's result in words, or a call of every tool that is offered."""
+    """What the assistant says: the answer, the tool's result in words, or a call of every tool that is offered (an
+    agent's: of the one that runs commands).
+    """
     last, tools = asked["messages"][-1], asked.get("tools") or []
     if asked["model"] == "json":
         return {"content": JSON_ANSWER}
-    if asked["model"] != "tools" or not tools:
+    if asked["model"] not in ("tools", "agent") or not tools:
         return {"content": ANSWER}
     if last["role"] == "tool":
         content = last["content"]
         said = content if isinstance(content, str) else "".join(part["text"] for part in content)
         return {"content": f"The tool says: {said}"}
+    if asked["model"] == "agent":
+        return _shell([tool["function"]["name"] for tool in tools if "function" in tool])
     calls = [
         {
             "id": f"call_{k}",
@@ -90,6 +106,13 @@ def _message(asked: dict[str, Any]) -> dict[str, Any]:
         for k, tool in enumerate(tools)
     ]
     return {"content": None, "tool_calls": calls}
+
+
+def _shell(names: list[str]) -> dict[str, Any]:
+    name = next(name for name in names if name in SHELLS)
+    arguments = json.dumps({SHELLS[name]: COMMAND, "description": "Say what forty and two are"})
+    call = {"id": "call_0", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"content": "I run it.", "tool_calls": [call]}
 
 
 def _reason(message: dict[str, Any]) -> str:
@@ -133,3 +156,9 @@ def scripted() -> Iterator[Scripted]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+if __name__ == "__main__":
+    with Scripted() as main:
+        print(main.url, flush=True)
+        main.serve_forever()

@@ -67,6 +67,16 @@ def test_a_hold_sets_aside_and_a_settlement_puts_back_what_was_not_used(make: Ma
     play(make, scene)
 
 
+def test_a_hold_of_nothing_is_never_too_much(make: Make) -> None:
+    async def scene(budgets: Budgets) -> None:
+        await budgets.settle([used("late", CAPACITY + 1)])  # more than there was
+        await budgets.reserve(hold("a", 0))
+        with pytest.raises(BudgetExceeded):
+            await budgets.reserve(hold("b", 1))
+
+    play(make, scene)
+
+
 def test_the_same_hold_again_changes_nothing(make: Make) -> None:
     async def scene(budgets: Budgets) -> None:
         for _ in range(3):
@@ -172,7 +182,7 @@ class Books(RuleBasedStateMachine):
     @rule(name=NAMES, tokens=st.integers(0, 60))
     def reserve(self, name: str, tokens: int) -> None:
         known = name in self.held or name in self.settled
-        fits = known or sum(self.settled.values()) + sum(self.held.values()) + tokens <= CAPACITY
+        fits = known or not tokens or sum(self.settled.values()) + sum(self.held.values()) + tokens <= CAPACITY
         try:
             self.runner.run(self.budgets.reserve(hold(name, tokens)))
         except BudgetExceeded:

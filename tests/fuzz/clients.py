@@ -2,6 +2,7 @@
 
 from hoosh.dialects import (
     ClientDialect,
+    anthropic_messages,
     openai_chat,
     openai_completions,
     openai_embeddings,
@@ -11,6 +12,7 @@ from hoosh.dialects import (
 
 _ALL: tuple[ClientDialect, ...] = (
     openai_chat.DIALECT,
+    anthropic_messages.DIALECT,
     openai_completions.DIALECT,
     openai_embeddings.DIALECT,
     openai_moderations.DIALECT,

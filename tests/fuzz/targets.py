@@ -53,25 +53,30 @@ def targets(clients: dict[str, ClientDialect]) -> dict[str, Target]:
     """By name. `clients` are the dialects whose requests are read."""
     found: dict[str, Target] = {f"split:{name}": partial(_split, made) for name, made in _SPLITTERS.items()}
     for dialect, ways in _spoken():
-        for stream in (False, True) if dialect.operation == "chat" else (False,):
-            found[f"read:{dialect.name}:{'stream' if stream else 'whole'}"] = partial(_read, dialect, ways, stream)
-        found[f"refusal:{dialect.name}"] = partial(_refusal, dialect)
+        name = dialect.name
+        if dialect.operation == "chat":
+            for stream in (False, True):
+                found[f"read:{name}:{'stream' if stream else 'whole'}"] = partial(_read, dialect, ways, stream)
+        else:
+            found[f"read:{name}:{dialect.operation}"] = partial(_read, dialect, ways, False)
+        found[f"refusal:{name}"] = partial(_refusal, dialect)
         if hasattr(dialect, "models"):
-            found[f"models:{dialect.name}"] = partial(_models, cast("ListingDialect", dialect))
+            found[f"models:{name}"] = partial(_models, cast("ListingDialect", dialect))
     found |= {f"parse:{name}": partial(_parse, client) for name, client in clients.items()}
     return found
 
 
 def _spoken() -> Iterator[tuple[ProviderDialect, Ways]]:
     """Each dialect once, with the mends of every provider that speaks it."""
-    mends: dict[str, list[Any]] = {}
-    dialects: dict[str, ProviderDialect] = {}
+    mends: dict[tuple[str, Operation], list[Any]] = {}
+    dialects: dict[tuple[str, Operation], ProviderDialect] = {}
     for kind in PROVIDERS:
         for tongue in tongues_of(kind):
-            dialects[tongue.dialect.name] = tongue.dialect
-            mends.setdefault(tongue.dialect.name, []).extend(tongue.ways.mends)
-    for name, dialect in dialects.items():
-        yield dialect, Ways(mends=tuple(mends[name]))
+            spoken = (tongue.dialect.name, tongue.dialect.operation)
+            dialects[spoken] = tongue.dialect
+            mends.setdefault(spoken, []).extend(tongue.ways.mends)
+    for spoken, dialect in dialects.items():
+        yield dialect, Ways(mends=tuple(mends[spoken]))
 
 
 def pieces(data: bytes) -> tuple[bytes, list[bytes]]:

@@ -35,18 +35,20 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     """What a dialect must know of a provider to speak with it.
 
     `stream_usage`: it takes `stream_options.include_usage`. `usage_each`: of several answers it tells the usage of each
-    apart, in a whole reply that of the first alone.
+    apart, in a whole reply that of the first alone. `cache_marks`: it takes Anthropic's `cache_control` in another
+    dialect.
     """
 
     quirks: tuple[Quirk, ...] = ()
     mends: tuple[Mend, ...] = ()
     stream_usage: bool = True
     usage_each: bool = False
+    cache_marks: bool = False
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway adds to a reply. `id` is the call's, bare: a dialect has prefixes of its own. `created_s` is
-    Unix time; `cost_micros` None means not known.
+    Unix time; `cost_micros` None means not known. `input_tokens` is a guess, for those that tell it in the beginning.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     cost_micros: int | None = None
+    input_tokens: int = 0
 
 
 class Encoder(Protocol):

@@ -29,7 +29,7 @@ from hoosh.engine.backend import Backend
 from hoosh.engine.catalog import Catalog
 from hoosh.engine.settler import Settler, usage_of
 from hoosh.policy.attempts import attempts
-from hoosh.policy.estimate import bound
+from hoosh.policy.estimate import bound, input_guess
 from hoosh.ports import Budgets, Clock, Limits, Reply, Sink, Transport
 
 # An error body longer than this says nothing more.
@@ -183,6 +183,7 @@ class Engine:
             provider=opened.backend.name,
             model=opened.attempt.target.model,
             cost_micros=0 if opened.backend.local else None,
+            input_tokens=input_guess(account.call.request) if account.call.request.stream else 0,
         )
 
     def _headers(self, account: Account, opened: _Opened) -> list[tuple[bytes, bytes]]:
@@ -202,7 +203,11 @@ class Engine:
 def _request(call: Call, tongue: Tongue, attempt: Attempt) -> WireRequest:
     dialect, model = tongue.dialect, attempt.target.model
     if dialect.name != call.dialect:
-        return dialect.render(call.request, model, tongue.ways)
+        request = dialect.render(call.request, model, tongue.ways)
+        if not call.headers:
+            return request
+        unsaid = tuple(name.decode() for name, _ in call.headers)
+        return WireRequest(request.path, request.body, request.method, request.headers, request.dropped + unsaid)
     request = dialect.pass_on(call.request, call.body, model, tongue.ways)
     if not call.headers:
         return request

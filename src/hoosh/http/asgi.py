@@ -64,6 +64,7 @@ Endpoint = Callable[[Exchange], Awaitable[None]]
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """`path` is exact, or ends in "/*" and matches what follows. `guarded` routes need a key where keys exist.
+    `dialect` words the errors; None for a page that clients of all dialects share.
 
     An inference route is not: it needs to know its caller, and asks itself.
     """
@@ -72,19 +73,24 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     endpoint: Endpoint
     guarded: bool = True
-    dialect: ClientDialect = DIALECT
+    dialect: ClientDialect | None = None
 
 
 class App:
-    """The ASGI callable. HEAD is answered as GET by the server, which drops the body."""
+    """The ASGI callable. HEAD is answered as GET by the server, which drops the body. `marks` are request headers that
+    only clients of one dialect send: on pages that all share, errors are worded in it.
+    """
 
-    def __init__(self, routes: Sequence[Route], keys: Keys) -> None:
+    def __init__(
+        self, routes: Sequence[Route], keys: Keys, marks: Mapping[bytes, ClientDialect] = MappingProxyType({})
+    ) -> None:
         table: dict[str, dict[str, Route]] = {}
         for route in routes:
             table.setdefault(route.path, {})[route.method] = route
         self._exact = MappingProxyType({path: by for path, by in table.items() if not path.endswith("/*")})
         self._prefixes = tuple((path[:-1], by) for path, by in table.items() if path.endswith("/*"))
         self._keys = keys
+        self._marks = marks
         self.routes = tuple(routes)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -98,7 +104,7 @@ class App:
         except Exception:  # the last resort: a bug must reach the client as an error object, and the log whole
             log.exception("a bug while answering %s", scope["path"])
             with suppress(RuntimeError):  # a reply has begun: the server then closes the connection
-                await exchange.refuse(HooshError("internal error"), DIALECT)
+                await exchange.refuse(HooshError("internal error"), self._dialect(exchange))
 
     async def _dispatch(self, scope: Message, exchange: Exchange) -> None:
         by_method, exchange.tail = self._find(scope["path"])
@@ -112,7 +118,12 @@ class App:
                 self._keys.identify(exchange.token)
             await route.endpoint(exchange)
         except HooshError as error:
-            await exchange.refuse(error, route.dialect)
+            await exchange.refuse(error, self._dialect(exchange, route.dialect))
+
+    def _dialect(self, exchange: Exchange, spoken: ClientDialect | None = None) -> ClientDialect:
+        if spoken is not None:
+            return spoken
+        return next((dialect for mark, dialect in self._marks.items() if mark in exchange.headers), DIALECT)
 
     def _find(self, path: str) -> tuple[Mapping[str, Route], str]:
         if found := self._match(path):
@@ -133,11 +144,11 @@ class App:
 
     async def _no_route(self, path: str, by_method: Mapping[str, Route], exchange: Exchange) -> None:
         if not by_method:
-            await exchange.refuse(NotFound(f"no such path: {path[:256]}"), DIALECT)
+            await exchange.refuse(NotFound(f"no such path: {path[:256]}"), self._dialect(exchange))
             return
         allowed = ", ".join(sorted(by_method))
         error = MethodNotAllowed(f"method not allowed, use {allowed}")
-        await exchange.refuse(error, DIALECT, (b"allow", allowed.encode()))
+        await exchange.refuse(error, self._dialect(exchange), (b"allow", allowed.encode()))
 
 
 def _spellings(path: str) -> Iterator[str]:

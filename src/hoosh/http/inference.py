@@ -26,6 +26,11 @@ class Inference:
         self._clock = clock
 
     async def __call__(self, exchange: Exchange) -> None:
+        call, dialect = await self.read(exchange)
+        await self.serve(call, dialect, exchange)
+
+    async def read(self, exchange: Exchange) -> tuple[Call, ClientDialect]:
+        """What is asked. Raises ClientError, ClientLeft."""
         arrived_ns = self._clock.monotonic_ns()
         dialect = self._dialect.at(exchange.tail)
         principal = self._keys.identify(exchange.token)  # before the body is read: a stranger costs nothing
@@ -46,9 +51,9 @@ class Inference:
             wishes=wishes,
             arrived_ns=arrived_ns,
         )
-        await self._serve(call, dialect, exchange)
+        return call, dialect
 
-    async def _serve(self, call: Call, dialect: ClientDialect, exchange: Exchange) -> None:
+    async def serve(self, call: Call, dialect: ClientDialect, exchange: Exchange) -> None:
         """Serve, and cancel at once when the client leaves, also while the provider is silent."""
         sink = ASGISink(exchange.send, dialect, exchange.id)
         me = asyncio.current_task()

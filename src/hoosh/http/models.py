@@ -1,10 +1,13 @@
-"""`/v1/models` and `/v1/models/{id}`: what can really be called, never patterns."""
+"""`/v1/models` and `/v1/models/{id}`: what can really be called, never patterns. OpenAI's and Anthropic's clients ask
+at the same address; those of Anthropic's say which API they mean.
+"""
 
 import asyncio
 from urllib.parse import unquote
 
 from hoosh.core.call import Wishes
 from hoosh.core.errors import HooshError, UnknownModel
+from hoosh.dialects.anthropic_messages import listing
 from hoosh.engine.catalog import Catalog
 from hoosh.http.asgi import Exchange
 from hoosh.ports import Clock
@@ -13,6 +16,7 @@ from hoosh.ports import Clock
 FRESH_S = 30.0
 # The page waits this long for the slowest provider; its last known list stands in for it after that.
 PATIENCE_S = 5.0
+ANTHROPIC = b"anthropic-version"
 
 
 class Models:
@@ -23,21 +27,28 @@ class Models:
 
     async def index(self, exchange: Exchange) -> None:
         await self._freshen()
-        await exchange.answer({"object": "list", "data": self._rows()})
+        rows = self._rows()
+        if ANTHROPIC in exchange.headers:
+            await exchange.answer(listing.page([str(row["id"]) for row in rows]))
+        else:
+            await exchange.answer({"object": "list", "data": rows})
 
     async def show(self, exchange: Exchange) -> None:
         """One model; a name that routing would take is shown even if no list has it."""
         await self._freshen()
         wanted = unquote(exchange.tail)
+        row = self._found(wanted)
+        await exchange.answer(listing.entry(wanted) if ANTHROPIC in exchange.headers else row)
+
+    def _found(self, wanted: str) -> dict[str, object]:
         for row in self._rows():
             if row["id"] == wanted:
-                await exchange.answer(row)
-                return
+                return row
         try:
             target = self._catalog.route(wanted, Wishes()).targets[0]
         except HooshError as error:
             raise UnknownModel(error.message, param="model") from None
-        await exchange.answer(self._row(wanted, target.provider))
+        return self._row(wanted, target.provider)
 
     def _rows(self) -> list[dict[str, object]]:
         """De-duplicated by priority, then the aliases."""

@@ -40,7 +40,7 @@ class MemoryBudgets:
             raise BadRequest(f"Token pool '{hold.pool}' does not exist", param="pool")
         if hold.id in self._holds or hold.id in self._settled:
             return
-        if pool.capacity is not None and pool.used + pool.held + hold.tokens > pool.capacity:
+        if hold.tokens and pool.capacity is not None and pool.used + pool.held + hold.tokens > pool.capacity:
             left = max(0, pool.capacity - pool.used - pool.held)
             raise BudgetExceeded(
                 f"Token budget exceeded: pool '{hold.pool}' has {left} tokens remaining, requested {hold.tokens}"

@@ -10,6 +10,7 @@ from hoosh.core.chat import (
     Effort,
     FilePart,
     ForeignPart,
+    ForeignTool,
     ImagePart,
     Message,
     Part,
@@ -348,6 +349,77 @@ def test_response_format(wanted: ResponseFormat, config: JSON | None) -> None:
 def test_effort_and_format_share_one_config() -> None:
     body = rendered(effort="low", response_format=ResponseFormat("json_schema", schema=b"{}"))
     assert body["output_config"] == {"effort": "low", "format": {"type": "json_schema", "schema": {}}}
+
+
+CACHE = b'{"type":"ephemeral"}'
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+def test_marks_of_what_is_worth_caching() -> None:
+    body = rendered(
+        Message("system", (TextPart("a"), TextPart("b", CACHE))),
+        user(TextPart("q", CACHE), ImagePart(url="https://x/y.png", cache=CACHE)),
+        assistant(ToolCall("c", "f")),
+        Message("tool", (ToolResult("c", (TextPart("r", CACHE),), cache=CACHE),)),
+        tools=(Tool("f", cache=CACHE),),
+    )
+    assert body["system"] == [text("a"), text("b") | MARK]
+    assert [block.get("cache_control") for block in body["messages"][0]["content"]] == [{"type": "ephemeral"}] * 2
+    result = {"type": "tool_result", "tool_use_id": "c", "content": [text("r") | MARK]}
+    assert body["messages"][2]["content"] == [result | MARK]
+    assert body["tools"] == [{"name": "f", "input_schema": {"type": "object"}} | MARK]
+
+
+def test_a_tool_that_failed() -> None:
+    (turn,) = said(Message("tool", (ToolResult("c", is_error=True),)))
+    assert turn["content"] == [{"type": "tool_result", "tool_use_id": "c", "is_error": True}]
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "bound", "wanted", "dropped"),
+    [
+        ("claude-sonnet-4-5", 2048, None, {"type": "enabled", "budget_tokens": 2048}, ()),
+        ("claude-sonnet-4-5", 10, None, {"type": "enabled", "budget_tokens": 1024}, ()),
+        ("claude-sonnet-4-5", 9000, 5000, {"type": "enabled", "budget_tokens": 4999}, ()),
+        ("claude-sonnet-4-5", 9000, 1000, None, ()),
+        ("another-model", 2048, None, {"type": "enabled", "budget_tokens": 2048}, ()),
+        ("claude-opus-4-7", 2048, None, {"type": "adaptive", "display": "summarized"}, ("thinking_tokens",)),
+        ("claude-sonnet-5", 0, None, {"type": "disabled"}, ()),
+        ("claude-sonnet-4-5", 0, None, {"type": "disabled"}, ()),
+    ],
+)
+def test_thinking_that_is_counted(
+    model: str, tokens: int, bound: int | None, wanted: JSON | None, dropped: tuple[str, ...]
+) -> None:
+    asked = ChatRequest(model="m", messages=(HELLO,), thinking_tokens=tokens, max_output_tokens=bound)
+    wire = DIALECT.render(asked, model, Ways())
+    body = json.loads(wire.body)
+    assert body.get("thinking") == wanted
+    assert wire.dropped == dropped
+    if wanted and "budget_tokens" in wanted:
+        assert body["max_tokens"] > wanted["budget_tokens"]
+
+
+def test_a_clients_own_fields_and_tools_of_the_same_dialect() -> None:
+    body = rendered(
+        dialect="anthropic_messages",
+        effort="low",
+        foreign_tools=(
+            ForeignTool("anthropic_messages", "web_search", b'{"type":"web_search"}'),
+            ForeignTool("openai_chat", "web_search", b"{}"),
+        ),
+        extra=(("service_tier", b'"auto"'), ("output_config", b'{"task_budget":1}'), ("pool", b'"p"')),
+    )
+    assert body["tools"] == [{"type": "web_search"}]
+    assert body["service_tier"] == "auto"
+    assert body["output_config"] == {"task_budget": 1, "effort": "low"}
+    assert "pool" not in body
+    assert "service_tier" not in rendered(dialect="another", extra=(("service_tier", b'"auto"'),))
+
+
+def test_the_gateways_own_field_is_not_passed_on() -> None:
+    asked = ChatRequest(model="m", messages=(), extra=(("pool", b'"p"'),))
+    assert DIALECT.pass_on(asked, b'{"model":"m","pool":"p"}', "m", Ways()).body == b'{"model":"m"}'
 
 
 def shout(body: JSON) -> None:

@@ -1,4 +1,5 @@
-"""Errors: a reply with a status of 400 or more, and the error that ends a stream that had begun with 200.
+"""Errors, both ways: a provider's (a status of 400 or more, or the end of a stream that had begun with 200), and the
+gateway's to a client.
 
 Source: https://platform.claude.com/docs/en/api/errors (read 2026-11). The body is looked at, never its content type.
 """
@@ -11,6 +12,7 @@ from hoosh.core.errors import (
     BadUpstream,
     ContextTooLong,
     CredentialRefused,
+    HooshError,
     ModelGone,
     Overloaded,
     Refused,
@@ -32,6 +34,8 @@ _STATUS = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+# The other way round; 503 is said of a provider that Anthropic would call overloaded.
+_TYPES = {status: kind for kind, status in _STATUS.items()} | {408: "timeout_error", 503: "overloaded_error"}
 # Said of a prompt alone, and of a prompt together with `max_tokens`.
 _TOO_LONG = ("prompt is too long", "exceed context limit")
 # Said with a 400: "Your credit balance is too low to access the Anthropic API.",
@@ -49,6 +53,17 @@ class _Envelope(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+_encode = msgspec.json.Encoder().encode
+
+
+def body(error: HooshError, request_id: str) -> bytes:
+    kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+    return _encode({"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id})
+
+
+def frame(error: HooshError, request_id: str) -> bytes:
+    """Inside a stream."""
+    return b"event: error\ndata: %b\n\n" % body(error, request_id)
 
 
 def refusal(status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:

@@ -26,25 +26,27 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest
-from hoosh.core.features import lost
+from hoosh.core.features import OWN_FIELDS, lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
+from hoosh.dialects.anthropic_messages.words import NAME
 
-NAME = "anthropic_messages"
 PATH = "/v1/messages"
 VERSION = (b"anthropic-version", b"2023-06-01")
 HEADERS = ((b"content-type", b"application/json"), VERSION)
 
-# What a request may say that this dialect has no word for.
+# What a request, or a reply, may say that this dialect has no word for.
 LOSSES = frozenset(
     {
         "audio",
-        "cache",
         "file.id",
         "image.detail",
         "message.name",
         "n",
         "reasoning.unsigned",
+        "reply.choices",
+        "reply.logprobs",
+        "reply.media",
         "response_format.json_object",
         "response_format.name",
         "sampling.frequency_penalty",
@@ -54,9 +56,7 @@ LOSSES = frozenset(
         "sampling.seed",
         "sampling.top_logprobs",
         "system.position",
-        "thinking_tokens",
         "tool_call.signature",
-        "tool_result.error",
         "verbosity",
     }
 )
@@ -65,6 +65,8 @@ LOSSES = frozenset(
 DEFAULT_OUTPUT_TOKENS = 4096
 # Thinking counts towards max_tokens: with 4096 it could leave nothing for the answer.
 DEFAULT_THINKING_TOKENS = 16384
+# Less is a 400, and so is a budget that leaves nothing of max_tokens.
+MIN_THINKING_TOKENS = 1024
 # One more is a 400: "Too many strict tools (21). The maximum number of strict tools supported is 20."
 MAX_STRICT_TOOLS = 20
 
@@ -92,17 +94,23 @@ _encode = msgspec.json.Encoder().encode
 def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     """Raises BadRequest naming the message or the tool that cannot be said."""
     request = _request(_body(asked, model), ways)
-    return msgspec.structs.replace(request, dropped=lost(asked, LOSSES, NAME))
+    unsaid = LOSSES
+    if asked.thinking_tokens and _is_adaptive(_generation(model)):  # such a model measures for itself
+        unsaid |= {"thinking_tokens"}
+    return msgspec.structs.replace(request, dropped=lost(asked, unsaid, NAME))
 
 
 def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
     """Values keep their bytes and their order: a prompt cache hit depends on both."""
+    own = any(name in OWN_FIELDS for name, _ in asked.extra)
     if ways.quirks:
         fields: JSON = _json.decode(body)
-    elif model == asked.model:
+    elif model == asked.model and not own:
         return WireRequest(path=PATH, body=body, headers=HEADERS)
     else:
         fields = _fields.decode(body)
+    for name in OWN_FIELDS:
+        fields.pop(name, None)
     fields["model"] = model
     return _request(fields, ways)
 
@@ -117,20 +125,22 @@ def _body(asked: ChatRequest, model: str) -> JSON:
     generation = _generation(model)
     effort = _effort(asked.effort, generation)
     system, turns = _conversation(asked.messages)
-    body: JSON = {"model": model, "max_tokens": asked.max_output_tokens or _default_tokens(effort, generation)}
+    room = _default_tokens(effort, generation) + (asked.thinking_tokens or 0)
+    body: JSON = {"model": model, "max_tokens": asked.max_output_tokens or room}
     if system:
         body["system"] = system
     body["messages"] = turns
     if asked.stream:
         body["stream"] = True
-    if asked.tools:
-        body["tools"] = _tools(asked.tools)
+    foreign = [msgspec.Raw(tool.json) for tool in asked.foreign_tools if tool.dialect == NAME]
+    if asked.tools or foreign:
+        body["tools"] = [*_tools(asked.tools), *foreign]
         if (choice := _choice(asked)) is not None:
             body["tool_choice"] = choice
-    if effort:
-        # Since 4.7 the text of a thought stays empty unless it is asked for.
-        body["thinking"] = {"type": "adaptive", "display": "summarized"}
-    else:
+    thinking = _thinking(asked, effort, generation, body["max_tokens"])
+    if thinking:
+        body["thinking"] = thinking
+    if thinking.get("type", "disabled") == "disabled":
         body |= _sampling(asked, generation)
     if output := _output(asked, effort):
         body["output_config"] = output
@@ -138,7 +148,34 @@ def _body(asked: ChatRequest, model: str) -> JSON:
         body["stop_sequences"] = stop
     if asked.user:
         body["metadata"] = {"user_id": asked.user}
+    if asked.dialect == NAME:
+        _add(body, asked.extra)
     return body
+
+
+def _add(body: JSON, extra: tuple[tuple[str, bytes], ...]) -> None:
+    """The client's own fields; of `output_config` the part that the canon has no word for."""
+    for name, value in extra:
+        if name == "output_config":
+            body[name] = {**_fields.decode(value), **body.get(name, {})}
+        elif name not in OWN_FIELDS:
+            body.setdefault(name, msgspec.Raw(value))
+
+
+def _is_adaptive(generation: _Generation | None) -> bool:
+    return generation is not None and generation >= _EFFORT_SINCE
+
+
+def _thinking(asked: ChatRequest, effort: str, generation: _Generation | None, max_tokens: int) -> JSON:
+    """A budget for those that take one, else the model's own measure; {} leaves it to the model."""
+    wanted = asked.thinking_tokens
+    if wanted == 0:
+        return {"type": "disabled"}
+    if wanted is None or _is_adaptive(generation):
+        # Since 4.7 the text of a thought stays empty unless it is asked for.
+        return {"type": "adaptive", "display": "summarized"} if effort or wanted else {}
+    budget = min(max(wanted, MIN_THINKING_TOKENS), max_tokens - 1)
+    return {"type": "enabled", "budget_tokens": budget} if budget >= MIN_THINKING_TOKENS else {}
 
 
 def _generation(model: str) -> _Generation | None:
@@ -196,7 +233,7 @@ def _tools(tools: tuple[Tool, ...]) -> list[JSON]:
         spec["input_schema"] = _schema(k, tool.schema)
         if tool.strict and strict:
             spec["strict"] = True
-        said.append(spec)
+        said.append(_marked(spec, tool.cache))
     return said
 
 
@@ -223,16 +260,17 @@ def _choice(asked: ChatRequest) -> JSON | None:
     return said
 
 
-def _conversation(messages: tuple[Message, ...]) -> tuple[str, list[JSON]]:
+def _conversation(messages: tuple[Message, ...]) -> tuple[str | list[JSON], list[JSON]]:
     """System and developer messages, wherever they stand, are one text before the conversation, joined by a line
-    break as Anthropic's own endpoint for OpenAI clients joins them. A turn holds all that one side said in a row.
+    break as Anthropic's own endpoint for OpenAI clients joins them, or blocks where one has a mark. A turn holds all
+    that one side said in a row.
     """
-    system: list[str] = []
+    system: list[Message] = []
     turns: list[JSON] = []
     for i, message in enumerate(messages):
         if message.role in ("system", "developer"):
             if message.text.strip():
-                system.append(message.text)
+                system.append(message)
             continue
         blocks = [block for part in message.parts if (block := _block(i, part)) is not None]
         role = "assistant" if message.role == "assistant" else "user"
@@ -244,17 +282,30 @@ def _conversation(messages: tuple[Message, ...]) -> tuple[str, list[JSON]]:
         # The answers to a turn's calls must open the next turn.
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
     if not turns and system:  # messages must not be empty: a lone system message is the question
-        return "", [{"role": "user", "content": [{"type": "text", "text": "\n".join(system)}]}]
-    return "\n".join(system), turns
+        return "", [{"role": "user", "content": [{"type": "text", "text": _joined(system)}]}]
+    parts = [part for message in system for part in message.parts if isinstance(part, TextPart) and part.text.strip()]
+    if any(part.cache for part in parts):
+        return [_marked({"type": "text", "text": part.text}, part.cache) for part in parts], turns
+    return _joined(system), turns
+
+
+def _joined(messages: list[Message]) -> str:
+    return "\n".join(message.text for message in messages)
+
+
+def _marked(block: JSON, cache: bytes) -> JSON:
+    if cache:
+        block["cache_control"] = msgspec.Raw(cache)
+    return block
 
 
 def _block(i: int, part: Part) -> JSON | None:
     """None for what the dialect cannot say; an empty text among it, which the API refuses."""
     match part:
         case TextPart(text=text):
-            return {"type": "text", "text": text} if text.strip() else None
+            return _marked({"type": "text", "text": text}, part.cache) if text.strip() else None
         case ImagePart():
-            return {"type": "image", "source": _source(part)}
+            return _marked({"type": "image", "source": _source(part)}, part.cache)
         case ReasoningPart():
             return _thought(part)
         case ToolCall():
@@ -263,7 +314,9 @@ def _block(i: int, part: Part) -> JSON | None:
             result: JSON = {"type": "tool_result", "tool_use_id": _id(part.call_id)}
             if content := [block for inner in part.parts if (block := _block(i, inner)) is not None]:
                 result["content"] = content
-            return result
+            if part.is_error:
+                result["is_error"] = True
+            return _marked(result, part.cache)
         case FilePart():
             return _document(part)
         case ForeignPart(dialect=dialect):
@@ -319,4 +372,4 @@ def _document(file: FilePart) -> JSON | None:
     document: JSON = {"type": "document", "source": source}
     if file.name:
         document["title"] = file.name
-    return document
+    return _marked(document, file.cache)

@@ -1,5 +1,6 @@
 """The canon as an OpenAI body. `parse(body(r)) == r` for all that the dialect can say; see LOSSES."""
 
+import hashlib
 from types import MappingProxyType
 
 import msgspec
@@ -10,6 +11,7 @@ from hoosh.core.chat import (
     ForeignPart,
     ImagePart,
     Message,
+    Part,
     ReasoningPart,
     ResponseFormat,
     TextPart,
@@ -21,6 +23,8 @@ from hoosh.core.chat import (
 from hoosh.dialects import JSON
 
 NAME = "openai_chat"
+# "Invalid 'user': string too long. Expected a string with maximum length 64"; Claude Code's is twice as long.
+MAX_USER_CHARS = 64
 # OpenAI's words for what media types call otherwise.
 _AUDIO = MappingProxyType({"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"})
 
@@ -55,12 +59,35 @@ def body(asked: ChatRequest, model: str) -> JSON:
         "stream_options": {"include_usage": True} if asked.stream and asked.include_usage else None,
         "reasoning_effort": asked.effort,
         "verbosity": asked.verbosity or None,
-        "user": asked.user or None,
+        "user": _user(asked.user),
     }
     fields.update((name, value) for name, value in values.items() if value is not None)
     if asked.dialect == NAME:
         fields.update((name, msgspec.Raw(value)) for name, value in asked.extra)
     return fields
+
+
+def without_marks(asked: ChatRequest) -> ChatRequest:
+    """The same without marks of what is worth caching, which a provider with a closed list of fields refuses."""
+    messages = tuple(
+        msgspec.structs.replace(message, parts=tuple(map(_without_mark, message.parts))) for message in asked.messages
+    )
+    tools = tuple(msgspec.structs.replace(tool, cache=b"") for tool in asked.tools)
+    return msgspec.structs.replace(asked, messages=messages, tools=tools)
+
+
+def _without_mark(part: Part) -> Part:
+    match part:
+        case TextPart() | ImagePart() | FilePart():
+            return msgspec.structs.replace(part, cache=b"")
+        case ToolResult(parts=parts):
+            return msgspec.structs.replace(part, cache=b"", parts=tuple(map(_without_mark, parts)))
+    return part
+
+
+def _user(given: str) -> str | None:
+    """The same user keeps the same name."""
+    return (given if len(given) <= MAX_USER_CHARS else hashlib.sha256(given.encode()).hexdigest()) or None
 
 
 def _foreign_tools(asked: ChatRequest) -> list[object]:

@@ -44,6 +44,7 @@ LOSSES = frozenset(
         "tool_result.error",
     }
 )
+_UNMARKED = LOSSES | {"cache"}
 
 
 class _ImageURL(msgspec.Struct):
@@ -393,7 +394,9 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
 
 def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     """Raises BadRequest."""
-    dropped = lost(asked, LOSSES, NAME)
+    dropped = lost(asked, LOSSES if ways.cache_marks else _UNMARKED, NAME)
+    if "cache" in dropped:
+        asked = canonical.without_marks(asked)
     return msgspec.structs.replace(_request(asked, canonical.body(asked, model), ways), dropped=dropped)
 
 

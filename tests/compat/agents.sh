@@ -1,0 +1,79 @@
+#!/bin/sh
+# Coding agents, unmodified and without a terminal, against `hoosh serve`: `tests/compat/agents.sh [claude ...]`, all
+# without an argument. They come from npm and are large, so no test runs this; docs/dialects.md has its last output.
+#
+# AGENTS names the folder where they are installed (default: a temporary one). Each agent is one function: it installs
+# itself, asks for a command to be run, and must print what the command said. The model behind the gateway is
+# tests/compat/scripted.py, which asks for that command and repeats what it said.
+set -eu
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+agents=${AGENTS:-$(mktemp -d)}
+work=$(mktemp -d)
+mkdir -p "$agents"
+trap 'kill $pids 2>/dev/null || true; rm -rf "$work"' EXIT
+pids=
+
+python="$root/.venv/bin/python"
+question="Run the command."
+wanted="The tool says: hoosh-42"
+
+started() { # file, pattern: waits until a line of the file matches
+    tail -n +1 -f "$1" | sed -u "/$2/q" >/dev/null
+}
+
+serve() { # the scripted model, and the gateway before it: sets $url
+    : >"$work/model.out"
+    : >"$work/serve.out"
+    "$python" "$root/tests/compat/scripted.py" >"$work/model.out" &
+    pids="$pids $!"
+    started "$work/model.out" http
+    cat >"$work/hoosh.toml" <<CONFIG
+[discovery]
+enabled = false
+env_keys = false
+[embedded]
+enabled = false
+[[providers]]
+type = "openai"
+name = "scripted"
+base_url = "$(cat "$work/model.out")"
+models = ["agent"]
+CONFIG
+    clean HOME="$work" "$python" -m hoosh serve --port 0 --config "$work/hoosh.toml" \
+        >"$work/serve.out" 2>"$work/serve.log" &
+    pids="$pids $!"
+    started "$work/serve.out" ^ready
+    url=$(grep -oE 'http://[^ ]+:[0-9]+' "$work/serve.out" | head -n 1)
+}
+
+clean() { # a command without the developer's own keys and configuration
+    env -i PATH="$PATH" LANG="${LANG:-C.UTF-8}" "$@"
+}
+
+package() { # name: installs it once and prints its version
+    [ -d "$agents/node_modules/$1" ] || npm install --silent --no-audit --no-fund --prefix "$agents" "$1"
+    node -p "'$1 ' + require('$agents/node_modules/$1/package.json').version"
+}
+
+check() { # name, answer
+    case "$2" in
+    *"$wanted"*) echo "$1: ok: $2" ;;
+    *) echo "$1: FAILED: $2" >&2 && cat "$work/serve.log" >&2 && return 1 ;;
+    esac
+}
+
+claude() {
+    package @anthropic-ai/claude-code
+    mkdir -p "$work/claude"
+    answer=$(cd "$work/claude" && clean HOME="$work/claude" \
+        ANTHROPIC_BASE_URL="$url" ANTHROPIC_API_KEY=any ANTHROPIC_MODEL=agent ANTHROPIC_SMALL_FAST_MODEL=agent \
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_TELEMETRY=1 DISABLE_AUTOUPDATER=1 \
+        timeout 300 "$agents/node_modules/.bin/claude" -p --allowedTools Bash -- "$question" </dev/null)
+    check claude "$answer"
+}
+
+serve
+for agent in "${@:-claude}"; do
+    "$agent"
+done
