@@ -18,8 +18,11 @@ python="$root/.venv/bin/python"
 question="Run the command."
 wanted="The tool says: hoosh-42"
 
-started() { # file, pattern: waits until a line of the file matches
-    tail -n +1 -f "$1" | sed -u "/$2/q" >/dev/null
+started() { # pid, file, pattern: waits until a line of the file matches, for as long as the process lives
+    until grep -q "$3" "$2"; do
+        kill -0 "$1"
+        sleep 0.1
+    done
 }
 
 serve() { # the scripted model, and the gateway before it: sets $url
@@ -27,7 +30,7 @@ serve() { # the scripted model, and the gateway before it: sets $url
     : >"$work/serve.out"
     "$python" "$root/tests/compat/scripted.py" >"$work/model.out" &
     pids="$pids $!"
-    started "$work/model.out" http
+    started $! "$work/model.out" http
     cat >"$work/hoosh.toml" <<CONFIG
 [discovery]
 enabled = false
@@ -43,12 +46,12 @@ CONFIG
     clean HOME="$work" "$python" -m hoosh serve --port 0 --config "$work/hoosh.toml" \
         >"$work/serve.out" 2>"$work/serve.log" &
     pids="$pids $!"
-    started "$work/serve.out" ^ready
+    started $! "$work/serve.out" ^ready
     url=$(grep -oE 'http://[^ ]+:[0-9]+' "$work/serve.out" | head -n 1)
 }
 
-clean() { # a command without the developer's own keys and configuration
-    env -i PATH="$PATH" LANG="${LANG:-C.UTF-8}" "$@"
+clean() { # a command without the developer's own keys and configuration, in place of this (sub)shell
+    exec env -i PATH="$PATH" LANG="${LANG:-C.UTF-8}" "$@"
 }
 
 package() { # name: installs it once and prints its version

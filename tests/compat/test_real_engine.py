@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import ollama
 import openai
 import pytest
@@ -253,3 +254,37 @@ def test_infer_without_a_server(weights: Path, tmp_path: Path) -> None:
     done = subprocess.run(schema, env=clean_environ(tmp_path), capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model"] == "tiny"
+
+
+# Which this SDK has no parameter for any more.
+COLD = {"temperature": 0}
+
+
+@pytest.fixture
+def claude(gateway: Running) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=gateway.url, api_key="any", timeout=PATIENCE_S, max_retries=0) as made:
+        yield made
+
+
+def test_messages(claude: anthropic.Anthropic) -> None:
+    message = claude.messages.create(model="llama3", messages=HI, extra_body=COLD, max_tokens=8)
+    assert message.model == "tiny"
+    assert message.stop_reason in ("end_turn", "max_tokens")
+    assert message.usage.output_tokens > 0
+    counted = claude.messages.count_tokens(model="llama3", messages=HI)
+    assert counted.input_tokens > 0
+
+
+def test_messages_streamed_with_tools_of_two_rounds(claude: anthropic.Anthropic) -> None:
+    function = WEATHER["function"]
+    tool: Any = {"name": "weather", "description": function["description"], "input_schema": function["parameters"]}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Rasht"}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "rain"}]}
+    turns: list[Any] = [*HI, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    with claude.messages.stream(
+        model="tiny", messages=turns, system="Be brief.", tools=[tool], extra_body=COLD, max_tokens=8
+    ) as stream:
+        message = stream.get_final_message()
+    assert message.stop_reason
+    assert message.usage.output_tokens > 0
+    assert message.usage.input_tokens > 0

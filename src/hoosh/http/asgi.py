@@ -64,9 +64,9 @@ Endpoint = Callable[[Exchange], Awaitable[None]]
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """`path` is exact, or ends in "/*" and matches what follows. `guarded` routes need a key where keys exist.
-    `dialect` words the errors; None for a page that clients of all dialects share.
-
     An inference route is not: it needs to know its caller, and asks itself.
+
+    `dialect` words the errors; None for a page that clients of all dialects share.
     """
 
     method: str

@@ -161,6 +161,13 @@ def test_usage_that_is_known_in_the_beginning_is_told_there() -> None:
     assert streamed(Text("x"))[-2]["usage"] == TOLD
 
 
+def test_tokens_that_are_counted_as_read_and_as_written_are_told_once() -> None:
+    encoder = DIALECT.encoder(WHOLE, SERVED)
+    told = json.loads(encoder.finish(Usage(input=10, cached=9, cache_write=9, output=1)))["usage"]
+    counts = [told[f"{name}input_tokens"] for name in ("", "cache_creation_", "cache_read_")]
+    assert counts == [0, 1, 9]
+
+
 ANSWER: Sequence[Event] = (
     Reasoning("hm"),
     Reasoning("m", "sig"),

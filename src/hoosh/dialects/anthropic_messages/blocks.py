@@ -62,7 +62,9 @@ class Blocks:
         if self._open != "tool_use" or (isinstance(event, ToolDelta) and event.call == self._call):
             return True
         if self._is_complete is None:
-            self._is_complete = _is_object("".join(self._arguments))
+            # The last brace tells most pieces apart from the last one without a look at all of them.
+            ended = bool(self._arguments) and self._arguments[-1].rstrip()[-1:] in ("}", "")
+            self._is_complete = ended and _is_object("".join(self._arguments))
         return self._is_complete
 
     def _say(self, event: _Shown) -> list[JSON]:

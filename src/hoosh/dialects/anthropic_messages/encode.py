@@ -159,10 +159,13 @@ class WholeEncoder:
 
 
 def usage_object(usage: Usage) -> JSON:
-    """Anthropic counts what came from its cache and what went there apart from the rest of the input."""
+    """Anthropic counts what came from its cache and what went there apart from the rest of the input. The three add up
+    to the input also where a provider (OpenRouter was seen to) counts the same tokens as read and as written.
+    """
+    written = max(0, min(usage.cache_write, usage.input - usage.cached))
     said: JSON = {
-        "input_tokens": max(0, usage.input - usage.cached - usage.cache_write),
-        "cache_creation_input_tokens": usage.cache_write,
+        "input_tokens": max(0, usage.input - usage.cached - written),
+        "cache_creation_input_tokens": written,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
     }
