@@ -173,7 +173,7 @@ class Translating:
     def _read(self, frames: list[Frame]) -> list[Event]:
         events: list[Event] = []
         for frame in frames:
-            events += self._reader.read(frame)[1]
+            events += _read(self._reader, frame)[1]
         return events
 
 
@@ -197,7 +197,7 @@ class PassingOn:
     def _read(self, frames: list[Frame]) -> list[Event]:
         events: list[Event] = []
         for frame in frames:
-            data, meaning = self._reader.read(frame)
+            data, meaning = _read(self._reader, frame)
             if data:
                 events.append(Raw(data, tuple(meaning)))
             else:
@@ -210,3 +210,14 @@ def _split(splitter: Splitter, data: bytes) -> list[Frame]:
         return splitter.feed(data)
     except FrameTooLarge as error:
         raise BadUpstream(f"the provider sent {error}") from error
+
+
+def _read(reader: Reader, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
+    """What a reader has no need to look at is checked here: a client would stumble over it."""
+    try:
+        read = reader.read(frame)
+        if not frame.data.isascii():
+            frame.data.decode()
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise BadUpstream("the provider sent what is not JSON") from error
+    return read
