@@ -96,7 +96,7 @@ class FakeExchange:
         self._transport = transport
         self._script = list(script)
         self.status = 200
-        self.headers = {b"content-type": b"text/event-stream"}
+        self.headers = {b"content-type": transport.content_type}
 
     async def __aenter__(self) -> "FakeExchange":
         self._transport.open += 1
@@ -132,6 +132,7 @@ class FakeTransport:
         self.asked: list[str] = []
         self.requests: list[WireRequest] = []
         self.statuses: dict[str, int] = {}
+        self.content_type = b"text/event-stream"
 
     def exchange(self, base_url: str, request: WireRequest, timeouts: Timeouts) -> FakeExchange:
         name = base_url.rpartition("/")[2]
@@ -147,11 +148,13 @@ class FakeSink:
         self.started = False
         self.out = b""
         self.headers: dict[bytes, bytes] = {}
+        self.content_type = b""
         self.error: HooshError | None = None
         self.closed = 0
 
     def head(self, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.headers = dict(headers)
+        self.content_type = content_type
 
     async def write(self, data: bytes) -> None:
         self.started = True

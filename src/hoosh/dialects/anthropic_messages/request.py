@@ -47,6 +47,7 @@ LOSSES = frozenset(
         "reply.choices",
         "reply.logprobs",
         "reply.media",
+        "reply.refusal",
         "response_format.json_object",
         "response_format.name",
         "sampling.frequency_penalty",

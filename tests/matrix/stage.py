@@ -1,0 +1,116 @@
+"""One call through the engine, from a client of one dialect to a provider of another, in bytes at both ends.
+
+The provider's bytes are written by its dialect's client face and the client's are read by its provider face: what both
+faces of a dialect got wrong alike is not seen here, but by the recorded exchanges and the vendors' own SDKs.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from engine_world import FakeBudgets, FakeClock, FakeJournal, FakeLimits, FakeSink, FakeTransport
+from hoosh.core.call import Call
+from hoosh.core.chat import ChatRequest
+from hoosh.core.errors import HooshError, UpstreamError
+from hoosh.core.events import Event
+from hoosh.core.plan import Plan
+from hoosh.core.wire import WireRequest
+from hoosh.dialects import ClientDialect, ListingDialect, Served, Translating, Ways
+from hoosh.engine.backend import Backend, tongues_of
+from hoosh.engine.catalog import Catalog, Rules
+from hoosh.engine.engine import Engine, World
+from hoosh.engine.settler import Settler
+from hoosh.providers import Provider
+from matrix.scenes import USED, Scene
+
+
+class Tongue(ClientDialect, ListingDialect, Protocol):
+    """A dialect with both faces."""
+
+    LOSSES: frozenset[str]
+
+
+class Played(msgspec.Struct, frozen=True):
+    """`events` is what the client reads, `error` what it is told in place of them or after them; `asked` is what the
+    provider was asked, as its own dialect reads it.
+    """
+
+    asked: ChatRequest | None
+    events: list[Event]
+    error: HooshError | None
+    sink: FakeSink
+    requests: list[WireRequest]
+    settled: Any
+
+
+def at(dialect: ClientDialect, request: WireRequest) -> ClientDialect:
+    """As it is spoken at the request's path."""
+    return dialect.at(request.path.partition("?")[0].rpartition("/")[2])
+
+
+def provider_bytes(dialect: ClientDialect, scene: Scene, *, stream: bool) -> list[bytes]:
+    """The provider's reply to `scene`, in as many pieces as it has events."""
+    encoder = dialect.encoder(
+        ChatRequest(model="m", messages=(), stream=stream, include_usage=stream),
+        Served(id="r1", created_s=1_700_000_000, provider="theirs", model="m"),
+    )
+    pieces = [encoder.feed([event]) for event in scene.events]
+    return [piece for piece in (*pieces, encoder.finish(USED)) if piece]
+
+
+async def play(client: Any, provider: Any, asked: ChatRequest, reply: Sequence[bytes], *, status: int = 200) -> Played:
+    body = client.render(asked, "m", Ways(stream_usage=asked.include_usage))
+    heard = at(client, body)
+    stage = _Stage(provider, reply, status, stream=asked.stream)
+    request = heard.parse(body.body)
+    call = Call(id="call", dialect=client.name, request=request, body=body.body)
+    await stage.engine.serve(call, heard, stage.sink)
+    await stage.settler.drain()
+    sent = stage.transport.requests[0]
+    return Played(
+        asked=at(provider, sent).parse(sent.body),  # type: ignore[arg-type]
+        events=_read(client, asked, stage.sink),
+        error=stage.sink.error,
+        sink=stage.sink,
+        requests=stage.transport.requests,
+        settled=stage.budgets.lines,
+    )
+
+
+def _read(client: Any, asked: ChatRequest, sink: FakeSink) -> list[Event]:
+    """What the client reads, up to where its reply breaks off."""
+    kind = sink.content_type
+    decoder = Translating(client.splitter(asked, kind), client.reader(asked, Ways()))
+    events: list[Event] = []
+    try:
+        events += decoder.feed(sink.out)
+        events += decoder.eof()
+    except UpstreamError as error:
+        if sink.error is None:
+            raise AssertionError(f"the client cannot read what it gets: {error.message}") from error
+    return events
+
+
+class _Stage:
+    def __init__(self, dialect: Any, reply: Sequence[bytes], status: int, *, stream: bool) -> None:
+        kind = Provider(name="theirs", title="", dialect=dialect, base_url="http://fake/theirs", docs="")
+        backend = Backend(name="theirs", provider=kind, base_url=kind.base_url, models=("m",), tongues=tongues_of(kind))
+        self.transport = FakeTransport({"theirs": tuple(reply)})
+        self.transport.statuses["theirs"] = status
+        self.transport.content_type = b"text/event-stream" if stream and status == 200 else b"application/json"
+        self.budgets, self.sink, clock = FakeBudgets(), FakeSink(), FakeClock()
+        rules = Rules(aliases={}, plan=Plan(targets=(), tries=1, attempts=1))
+        catalog = Catalog([backend], rules, self.transport, clock)
+        self.settler = Settler(self.budgets, FakeJournal(), catalog, clock)
+        self.settler.start()
+        self.engine = Engine(
+            World(
+                limits=FakeLimits(),
+                budgets=self.budgets,
+                transport=self.transport,
+                catalog=catalog,
+                settler=self.settler,
+                clock=clock,
+            )
+        )
