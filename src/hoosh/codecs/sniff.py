@@ -2,10 +2,13 @@
 type that says which.
 """
 
+import msgspec
+
 from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.sse import BOM, SSEDecoder
 from hoosh.codecs.whole import WholeBody
 
+_json = msgspec.json.Decoder()
 # How a line of an event stream begins: data, event, id, retry, or a comment.
 _SSE_STARTS = b"deir:"
 
@@ -32,4 +35,17 @@ class EventsOrWhole:
         return self._inner.feed(head)
 
     def eof(self) -> list[Frame]:
-        return self._inner.eof() if self._inner is not None else []
+        """A last event without its blank line still counts where its closing brace proves it whole."""
+        if self._inner is None:
+            return []
+        frames = self._inner.eof()
+        if isinstance(self._inner, SSEDecoder) and (last := self._inner.unended()) and _is_object(last.data):
+            frames.append(last)
+        return frames
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(_json.decode(data), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -49,6 +49,13 @@ class SSEDecoder:
             self._take(line, frames)
         return frames
 
+    def unended(self) -> Frame | None:
+        """After `eof`: the frame that the standard drops, since its blank line is missing; `raw` has it."""
+        if last := bytes(self._buf[self._line :]):
+            self._take(last, [])
+        raw = bytes(self._buf)
+        return Frame(b"\n".join(self._data), raw.rstrip(b"\r\n") + b"\n\n", self._event) if self._data else None
+
     def _whole_frames(self, data: bytes) -> list[Frame] | None:
         """
         The common case, without a copy: whole events of one `data:` line each, ended by LF LF.

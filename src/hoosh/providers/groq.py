@@ -16,6 +16,6 @@ PROVIDER = Provider(
             quirks.drop("logprobs", "top_logprobs", "logit_bias"),
             quirks.in_messages(quirks.keeps_only("role", "content", "reasoning", "tool_calls", "tool_call_id")),
         ),
-        mends=(mends.usage_on_top, mends.no_null_arguments),
+        mends=(mends.usage_on_top,),
     ),
 )

@@ -10,34 +10,6 @@ _FILE = re.compile(r"(?:/|\.{1,2}/|~/|[A-Za-z]:\\|\\\\)|.*\.gguf$", re.IGNORECAS
 _SLASH = re.compile(r"[/\\]")
 
 
-def thinking_apart(payload: JSON) -> bool:
-    """Mistral: `content` may be a list of text and thinking; OpenAI's is text, with the thoughts beside it."""
-    changed = False
-    for answer in _answers(payload):
-        content = answer.get("content")
-        if isinstance(content, list):
-            answer["content"] = "".join(_text(part.get("text")) for part in _objects(content))
-            if thoughts := "".join(_text(part.get("thinking")) for part in _objects(content)):
-                answer["reasoning_content"] = thoughts
-            changed = True
-    return changed
-
-
-def calls_in_full(payload: JSON) -> bool:
-    """Mistral: calls come without `type` and, in a stream, without `index`."""
-    changed = False
-    for choice in _objects(payload.get("choices")):
-        for form in ("delta", "message"):
-            for index, call in enumerate(_calls(choice.get(form))):
-                if "type" not in call:
-                    call["type"] = "function"
-                    changed = True
-                if form == "delta" and call.get("index") is None:
-                    call["index"] = index
-                    changed = True
-    return changed
-
-
 def no_empty_calls(payload: JSON) -> bool:
     """Mistral and LM Studio: an answer without calls has null or an empty list of them, which agents take for calls."""
     changed = False
@@ -45,18 +17,6 @@ def no_empty_calls(payload: JSON) -> bool:
         if "tool_calls" in answer and not answer["tool_calls"]:
             del answer["tool_calls"]
             changed = True
-    return changed
-
-
-def no_null_arguments(payload: JSON) -> bool:
-    """Groq: a call without arguments has the text "null" for them."""
-    changed = False
-    for answer in _answers(payload):
-        for call in _calls(answer):
-            function = call.get("function")
-            if isinstance(function, dict) and function.get("arguments") == "null":
-                function["arguments"] = "{}"
-                changed = True
     return changed
 
 
@@ -96,20 +56,9 @@ def _answers(payload: JSON) -> list[JSON]:
     return _objects([choice.get(form) for choice in choices for form in ("delta", "message")])
 
 
-def _calls(answer: object) -> list[JSON]:
-    return _objects(answer.get("tool_calls")) if isinstance(answer, dict) else []
-
-
 def _objects(given: object) -> list[JSON]:
     """Those items of a list that are objects; what has another shape is the reader's to refuse."""
     return [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
-
-
-def _text(given: object) -> str:
-    """Text as it is, or as a list of text parts."""
-    if isinstance(given, list):
-        return "".join(_text(part.get("text")) for part in _objects(given))
-    return given if isinstance(given, str) else ""
 
 
 def _count(given: object) -> int:

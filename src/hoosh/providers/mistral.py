@@ -21,11 +21,7 @@ PROVIDER = Provider(
     env=("MISTRAL_API_KEY",),
     # mistral-embed, codestral-embed and mistral-moderation are among them.
     serves=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "open-mi*tral-*"),
-    ways=Ways(
-        quirks=_QUIRKS,
-        mends=(mends.thinking_apart, mends.calls_in_full, mends.no_empty_calls),
-        stream_usage=False,
-    ),
+    ways=Ways(quirks=_QUIRKS, mends=(mends.no_empty_calls,), stream_usage=False),
     also=(
         Tongue(
             dialect=openai_embeddings.DIALECT,

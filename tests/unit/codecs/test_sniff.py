@@ -20,6 +20,10 @@ from hoosh.codecs.sniff import EventsOrWhole
         (b'\n\n  \n{"a":\n\n1}\n', [b'{"a":\n\n1}\n']),
         (b"[1]", [b"[1]"]),
         (b"<html>", [b"<html>"]),
+        (b'data: {"a":1}\n\ndata: {"b":2}\n', [b'{"a":1}', b'{"b":2}']),
+        (b'data: {"a":1}\n\ndata: {"b":2}', [b'{"a":1}', b'{"b":2}']),
+        (b'data: {"a":1}\n\ndata: {"b":{"c":2}', [b'{"a":1}']),
+        (b'data: {"a":1}\n\ndata: 7', [b'{"a":1}']),
         (b"   \n", []),
         (b"\xef\xbb", []),
         (b"", []),
@@ -36,3 +40,10 @@ def test_events_come_when_they_are_complete() -> None:
     splitter = EventsOrWhole()
     assert splitter.feed(b"data: a\n\n") == [Frame(b"a", b"data: a\n\n")]
     assert splitter.feed(b"data: b\n\n") == [Frame(b"b", b"data: b\n\n")]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_last_event_gets_its_blank_line(end: bytes) -> None:
+    splitter = EventsOrWhole()
+    splitter.feed(b'event: x\ndata: {"a":1}' + end)
+    assert splitter.eof() == [Frame(b'{"a":1}', b'event: x\ndata: {"a":1}\n\n', b"x")]

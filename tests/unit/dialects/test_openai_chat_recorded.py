@@ -196,7 +196,13 @@ def test_a_stream_passes_on_byte_for_byte(provider: str) -> None:
             said, sent = _events(body_of(record)), _events(through(record, "random"))
             assert len(sent) == len(said), record["id"]
             for one, other in zip(said, sent, strict=True):
-                assert one == other or _without_usage(one) == _without_usage(other), record["id"]
+                if not _lacks_a_delta(one):
+                    assert one == other or _without_usage(one) == _without_usage(other), record["id"]
+
+
+def _lacks_a_delta(block: bytes) -> bool:
+    """Azure's content filter speaks without one, and clients would stumble."""
+    return any("delta" not in choice for choice in (_json(block) or {}).get("choices", ()))
 
 
 def _events(body: bytes) -> list[bytes]:

@@ -129,7 +129,7 @@ def test_nothing_at_all_is_cut_too() -> None:
 
 def test_every_cut_of_a_stream_is_noticed() -> None:
     body = delta('{"content":"a"}') + delta("{}", '"stop"') + DONE
-    end = len(body) - len(DONE)
+    end = len(body) - len(DONE) - len(b"\n\n")  # its closing brace proves an event whole
     for size in range(len(body)):
         if size < end:
             with pytest.raises(Truncated):
@@ -199,9 +199,10 @@ def test_calls_in_pieces() -> None:
 
 
 def test_a_call_without_arguments_has_an_empty_object_of_them() -> None:
-    for arguments in ('""', "null", '"null"'):
-        text = call('{"index":0,"id":"c","function":{"name":"f","arguments":' + arguments + "}}")
-        assert of_delta(text) == [ToolDelta(0, "c", "f"), ToolDelta(0, arguments="{}")]
+    text = '{"index":0,"id":"c","function":{"name":"f","arguments":%s}}'
+    for nothing in ('""', "null"):
+        assert of_delta(call(text % nothing)) == [ToolDelta(0, "c", "f"), ToolDelta(0, arguments="{}")]
+    assert of_delta(call(text % '"null"')) == [ToolDelta(0, "c", "f", "{}")]
 
 
 def test_arguments_as_an_object() -> None:
@@ -263,7 +264,7 @@ ANSWERED: list[Meaning] = [Opened("c", "x"), Text("hi"), Finish("stop"), Metered
 
 def test_a_whole_reply() -> None:
     assert whole(ANSWER) == ANSWERED
-    assert passing(b" \n", ANSWER.encode(), asked=WHOLE) == [Raw(b" \n" + ANSWER.encode(), tuple(ANSWERED))]
+    assert passing(b" \n", ANSWER.encode(), asked=WHOLE) == [Raw(ANSWER.encode(), tuple(ANSWERED))]
 
 
 def test_a_whole_reply_to_a_streamed_call_is_told_as_events() -> None:
@@ -293,9 +294,11 @@ def test_message_and_delta_at_once() -> None:
     assert passing(chunk) == [Raw(chunk, (Text("ll"), Finish("stop")))]
 
 
-def test_a_choice_with_neither_passes() -> None:
+def test_a_choice_with_neither_gets_a_delta() -> None:
+    """Clients read `chunk.choices[0].delta.content` without looking."""
     chunk = b'data: {"choices":[{"index":0,"content_filter_results":{}}]}\n\n'
-    assert passing(chunk, STOP) == [Raw(chunk), Raw(STOP, (Finish("stop"),))]
+    put = b'data: {"choices":[{"index":0,"content_filter_results":{},"delta":{}}]}\n\n'
+    assert passing(chunk, STOP) == [Raw(put), Raw(STOP, (Finish("stop"),))]
 
 
 def test_comments_names_and_line_ends_pass() -> None:

@@ -11,10 +11,7 @@ from hoosh.providers import mends
 from hoosh.providers.registry import PROVIDERS, find
 
 EVERY: tuple[Mend, ...] = (
-    mends.thinking_apart,
-    mends.calls_in_full,
     mends.no_empty_calls,
-    mends.no_null_arguments,
     mends.usage_on_top,
     mends.reasoning_counted,
     mends.model_without_path,
@@ -29,53 +26,16 @@ def answer(form: str, said: JSON) -> JSON:
 @pytest.mark.parametrize(
     ("mend", "said", "made"),
     [
-        (
-            mends.thinking_apart,
-            {"content": [
-                {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"type": "text", "text": "m"}], "closed": True},
-                {"type": "text", "text": "a"},
-                {"type": "thinking", "thinking": "so"},
-                {"type": "reference", "reference_ids": [1]},
-                {"type": "text", "text": "b"},
-                7,
-            ]},
-            {"content": "ab", "reasoning_content": "hmso"},
-        ),
-        (mends.thinking_apart, {"content": [{"type": "text", "text": "a"}]}, {"content": "a"}),
-        (mends.thinking_apart, {"content": []}, {"content": ""}),
         (mends.no_empty_calls, {"content": "a", "tool_calls": None}, {"content": "a"}),
         (mends.no_empty_calls, {"content": "a", "tool_calls": []}, {"content": "a"}),
-        (
-            mends.no_null_arguments,
-            {"tool_calls": [{"function": {"name": "f", "arguments": "null"}}, {"function": None}]},
-            {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}, {"function": None}]},
-        ),
     ],
-)  # fmt: skip
+)
 def test_answers(mend: Mend, said: JSON, made: JSON, form: str) -> None:
     payload = answer(form, copy.deepcopy(said))
     assert mend(payload) is True
     assert payload == answer(form, made)
     assert mend(payload) is False
     assert payload == answer(form, made)
-
-
-def test_calls_in_full() -> None:
-    calls = [{"id": "a", "function": {"name": "f"}}, {"id": "b", "type": "function", "index": None, "function": {}}]
-    streamed, whole = answer("delta", {"tool_calls": calls}), answer("message", {"tool_calls": copy.deepcopy(calls)})
-    assert mends.calls_in_full(streamed)
-    assert mends.calls_in_full(whole)
-    first, second = streamed["choices"][0]["delta"]["tool_calls"]
-    assert (first["type"], first["index"], second["type"], second["index"]) == ("function", 0, "function", 1)
-    first, second = whole["choices"][0]["message"]["tool_calls"]
-    assert (first["type"], "index" in first, second["index"]) == ("function", False, None)
-
-
-def test_calls_that_are_in_full() -> None:
-    payload = answer("delta", {"tool_calls": [{"id": "a", "type": "function", "index": 4, "function": {}}]})
-    before = copy.deepcopy(payload)
-    assert not mends.calls_in_full(payload)
-    assert payload == before
 
 
 @pytest.mark.parametrize(
@@ -149,8 +109,8 @@ def test_model_without_path(model: str | None, shown: str | None) -> None:
 @pytest.mark.parametrize(
     ("provider", "wanted"),
     [
-        ("mistral", (mends.thinking_apart, mends.calls_in_full, mends.no_empty_calls)),
-        ("groq", (mends.usage_on_top, mends.no_null_arguments)),
+        ("mistral", (mends.no_empty_calls,)),
+        ("groq", (mends.usage_on_top,)),
         ("grok", (mends.reasoning_counted,)),
         ("llamacpp", (mends.model_without_path,)),
         ("embedded", (mends.model_without_path,)),

@@ -7,7 +7,6 @@ request.py reads and writes requests, reply.py reads replies, encode.py writes t
 
 from hoosh.codecs import Splitter
 from hoosh.codecs.sniff import EventsOrWhole
-from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import Operation
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import HooshError, UpstreamError
@@ -49,8 +48,10 @@ class OpenAIChat:
         return request.pass_on(asked, body, model, ways)
 
     def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:  # noqa: ARG002 (the body says what it is)
-        """A refusal, or a server that cannot stream, may answer whole where a stream was asked for."""
-        return EventsOrWhole() if asked.stream else WholeBody()
+        """A refusal, or a server that cannot stream, may answer whole where a stream was asked for, and a server that
+        only streams the other way round.
+        """
+        return EventsOrWhole()
 
     def reader(self, asked: ChatRequest, ways: Ways) -> Reader:
         return ChatReader(asked, ways)

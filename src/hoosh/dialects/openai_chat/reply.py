@@ -17,6 +17,7 @@ from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Re
 from hoosh.core.usage import Usage
 from hoosh.dialects import Ways
 from hoosh.dialects.openai import faults
+from hoosh.dialects.openai_chat.amend import Found, complete, put_right
 
 # Words that providers use beyond OpenAI's own; an unknown word counts as stop.
 FINISH: dict[str, FinishReason] = {
@@ -31,15 +32,14 @@ FINISH: dict[str, FinishReason] = {
 
 
 class _Function(msgspec.Struct, gc=False):
-    """`arguments` is an object where a server takes its own tool format for OpenAI's."""
-
     name: str | None = None
-    arguments: str | dict[str, Any] | None = None
+    arguments: str | None = None
 
 
 class _Call(msgspec.Struct):
     index: int | None = None
     id: str | None = None
+    type: str | None = None
     function: _Function | None = None
     extra_content: dict[str, Any] | None = None
 
@@ -66,6 +66,7 @@ class _Choice(msgspec.Struct):
     delta: _Delta | None = None
     message: _Delta | None = None
     finish_reason: str | None = None
+    usage: msgspec.Raw = msgspec.Raw()
 
 
 class _Chunk(msgspec.Struct):
@@ -87,7 +88,9 @@ class _OutputDetails(msgspec.Struct):
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
+    input_tokens: int | None = None
     completion_tokens: int | None = None
+    output_tokens: int | None = None
     prompt_cache_hit_tokens: int | None = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
@@ -102,17 +105,18 @@ class _Models(msgspec.Struct):
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
-_usage = msgspec.json.Decoder(_Usage)
+_usage = msgspec.json.Decoder(_Usage, strict=False)  # 12.0 and "12" are counts, too
 _models = msgspec.json.Decoder(_Models)
 _json = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 _NULLS = (b"", b"null")
+_NO_PAYLOAD = (b"", b"[DONE]")
 
 
 class ChatReader:
     """Of the events of one payload, Metered comes last."""
 
-    __slots__ = ("_asked", "_calls", "_done", "_finished", "_id", "_mends", "_opened")
+    __slots__ = ("_asked", "_calls", "_done", "_finished", "_found", "_id", "_lacking", "_mends", "_opened")
 
     def __init__(self, asked: ChatRequest, ways: Ways) -> None:
         self._asked = asked
@@ -122,20 +126,22 @@ class ChatReader:
         self._finished: set[int] = set()
         self._done = False
         self._calls: dict[int, _Calls] = {}
+        self._found: list[Found] = []  # of each choice of the payload at hand
+        self._lacking = False  # one of them lacks something that clients rely on
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         data, raw = frame.data, frame.raw
-        if self._done or data == b"[DONE]":
-            self._done = True
+        if self._done or data.strip() in _NO_PAYLOAD:
+            self._done = self._done or bool(data.strip())
             return b"", ()
         if self._mends:
             data, raw = self._mend(data, raw)
         try:
             chunk = _chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if not data.strip():
-                return b"", ()
-            raise _foreign(data) from error
+            data, chunk = _put_right(data, error)
+            raw = self._written(data)
+        self._found, self._lacking = [], False
         choices = chunk.choices
         if not choices or bytes(chunk.error) not in _NULLS:
             self._check(frame, data, bare=not choices)
@@ -145,10 +151,14 @@ class ChatReader:
             self._id = chunk.id or ""
             events.append(Opened(self._id, chunk.model or ""))
         whole = frame.raw is frame.data
+        usable = whole or self._asked.stream
         for choice in choices or ():
-            if not self._choice(choice, events, whole=whole):
-                raw = b""
-        if (said := bytes(chunk.usage)) not in _NULLS:
+            usable = self._choice(choice, events, whole=whole) and usable
+        if not usable:
+            raw = b""
+        elif self._lacking:
+            raw = self._completed(data)
+        if (said := _usage_in(chunk)) not in _NULLS:
             if usage := read_usage(said):
                 events.append(Metered(usage))
             if self._asked.stream and not choices and not self._asked.include_usage:
@@ -178,28 +188,42 @@ class ChatReader:
         if not isinstance(payload, dict) or True not in [mend(payload) for mend in self._mends]:
             return data, raw
         data = _encode(payload)
-        return data, b"data: %b\n\n" % data if self._asked.stream else data
+        return data, self._written(data)
+
+    def _written(self, data: bytes) -> bytes:
+        return b"data: %b\n\n" % data if self._asked.stream else data
+
+    def _completed(self, data: bytes) -> bytes:
+        payload = _json.decode(data)
+        complete(payload, self._found, stream=self._asked.stream)
+        return self._written(_encode(payload))
 
     def _choice(self, choice: _Choice, events: list[Meaning], *, whole: bool) -> bool:
         """Does the choice have the form that was asked for? Else a streamed call is told it as events."""
         index = choice.index or 0
+        found = Found([], [])
+        self._found.append(found)
         # Perplexity sends both: in a stream `message` is all so far, in a whole reply `delta` is empty.
         delta = (choice.message or choice.delta) if whole else (choice.delta or choice.message)
         if delta is not None:
-            self._delta(delta, index, events)
+            self._delta(delta, index, events, found)
+        elif not whole:
+            self._lacking = True
         reason = choice.finish_reason
         if whole:  # its closing brace proves it complete
             self._done = True
             reason = reason or ("tool_calls" if index in self._calls else "stop")
         if reason and index not in self._finished:  # OpenRouter says it again beside the usage
             self._finished.add(index)
-            if index in self._calls:
-                events += self._calls[index].rest(index)
+            if index in self._calls and (rest := self._calls[index].rest(index)):
+                events += rest
+                found.rest = rest
+                self._lacking = True
             events.append(Finish(FINISH.get(reason, "stop"), index))
         foreign = whole or (choice.delta is None and choice.message is not None)
         return not (self._asked.stream and foreign)
 
-    def _delta(self, delta: _Delta, index: int, events: list[Meaning]) -> None:
+    def _delta(self, delta: _Delta, index: int, events: list[Meaning], found: Found) -> None:
         if delta.reasoning_details:
             events += _thoughts(delta.reasoning_content or delta.reasoning or "", delta.reasoning_details, index)
         elif thought := delta.reasoning_content or delta.reasoning:
@@ -209,12 +233,27 @@ class ChatReader:
         if delta.refusal:
             events.append(Refusal(delta.refusal, index))
         if delta.function_call:
-            delta.tool_calls = [_Call(0, delta.function_call.name, delta.function_call)]
-        if delta.tool_calls:
-            calls = self._calls.get(index)
-            if calls is None:
-                calls = self._calls[index] = _Calls(f"call_{self._id[-16:]}_{index}_")
-            events += [calls.take(call, index) for call in delta.tool_calls]
+            call = _Call(0, delta.function_call.name, "function", delta.function_call)
+            events.append(self._calls_of(index).take(call, index))
+        elif delta.tool_calls:
+            calls = self._calls_of(index)
+            found.calls = [calls.take(call, index) for call in delta.tool_calls]
+            events += found.calls
+            for call, meant in zip(delta.tool_calls, found.calls, strict=True):
+                if self._lacks(call, meant):
+                    self._lacking = True
+
+    def _calls_of(self, index: int) -> "_Calls":
+        calls = self._calls.get(index)
+        if calls is None:
+            calls = self._calls[index] = _Calls(f"call_{self._id[-16:]}_{index}_")
+        return calls
+
+    def _lacks(self, call: _Call, meant: ToolDelta) -> bool:
+        if meant.call != call.index and self._asked.stream:
+            return True
+        fresh = bool(meant.id)
+        return fresh and not (call.id and call.type and call.function and call.function.arguments == meant.arguments)
 
 
 class _Calls:
@@ -233,13 +272,11 @@ class _Calls:
         said = call.id or ""
         number = self._find(call.index, said, function.name)
         arguments = function.arguments or ""
-        if not isinstance(arguments, str):
-            arguments = _encode(arguments).decode()
         fresh = number == len(self._ids)
         if fresh:
             self._ids.append(said)
             if arguments == "null":  # Groq's word for no arguments
-                arguments = ""
+                arguments = "{}"
             self._bare[number] = None
         if call.index is not None:
             self._numbers[call.index] = number
@@ -287,10 +324,10 @@ def read_usage(data: bytes) -> Usage | None:
         return None
     details, more = said.prompt_tokens_details or _InputDetails(), said.completion_tokens_details or _OutputDetails()
     usage = Usage(
-        input=said.prompt_tokens or 0,
+        input=said.prompt_tokens or said.input_tokens or 0,
         cached=details.cached_tokens or said.prompt_cache_hit_tokens or 0,
         cache_write=details.cache_write_tokens or 0,
-        output=said.completion_tokens or 0,
+        output=said.completion_tokens or said.output_tokens or 0,
         reasoning=more.reasoning_tokens or 0,
     )
     counts = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning)
@@ -302,6 +339,26 @@ def model_ids(body: bytes) -> tuple[str, ...]:
         return tuple(model.id for model in _models.decode(body).data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadUpstream("the provider's list of models is not one") from error
+
+
+def _usage_in(chunk: _Chunk) -> bytes:
+    """Moonshot tells it within the last choice of a stream."""
+    said = bytes(chunk.usage)
+    if said in _NULLS and chunk.choices:
+        return bytes(chunk.choices[-1].usage)
+    return said
+
+
+def _put_right(data: bytes, error: Exception) -> tuple[bytes, _Chunk]:
+    """Raises UpstreamError for what is no payload at all."""
+    try:
+        payload = _json.decode(data)
+        if isinstance(payload, dict):
+            put_right(payload)
+        data = _encode(payload)
+        return data, _chunk.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _foreign(data) from error
 
 
 def _foreign(data: bytes) -> UpstreamError:
