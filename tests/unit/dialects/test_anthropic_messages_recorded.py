@@ -59,8 +59,8 @@ def test_every_recorded_reply_passes_on_unchanged() -> None:
         if record["status"] < 400:
             data, meant = passed_on(DIALECT, Ways(), record, "random")
             body = body_of(record)
-            # An event without its blank line is incomplete and not passed on.
-            assert data == body or body.startswith(data + b"event: message_stop\n"), record["id"]
+            # The last event may lack its blank line, and gets it.
+            assert data == body or data.rstrip(b"\n") == body.rstrip(b"\n"), record["id"]
             assert meant["finish"], record["id"]
 
 

@@ -42,11 +42,12 @@ _FINISH: dict[str, FinishReason] = {
 
 
 class _Event(msgspec.Struct, gc=False):
-    type: str = ""
-    index: int = 0
+    type: str | None = None
+    index: int | None = None
     delta: msgspec.Raw = _NULL
     content_block: msgspec.Raw = _NULL
     message: msgspec.Raw = _NULL
+    content: msgspec.Raw = _NULL
     usage: msgspec.Raw = _NULL
     error: msgspec.Raw = _NULL
 
@@ -56,19 +57,19 @@ class _Tagged(msgspec.Struct, gc=False):
 
 
 class _Delta(_Tagged, gc=False):
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    partial_json: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    partial_json: str | None = None
 
 
 class _Block(_Tagged, gc=False):
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    data: str = ""
-    id: str = ""
-    name: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    id: str | None = None
+    name: str | None = None
     input: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -94,10 +95,10 @@ class _Usage(msgspec.Struct):
 
 
 class _Message(_End):
-    id: str = ""
-    model: str = ""
-    content: list[msgspec.Raw] = []
-    usage: _Usage | None = None
+    id: str | None = None
+    model: str | None = None
+    content: list[msgspec.Raw] | str | None = None
+    usage: msgspec.Raw = _NULL
 
 
 class _Model(msgspec.Struct):
@@ -113,7 +114,7 @@ _tagged = msgspec.json.Decoder(_Tagged)
 _delta = msgspec.json.Decoder(_Delta)
 _block = msgspec.json.Decoder(_Block)
 _end = msgspec.json.Decoder(_End)
-_usage = msgspec.json.Decoder(_Usage | None)
+_usage = msgspec.json.Decoder(_Usage | None, strict=False)  # 12.0 and "12" are counts, too
 _message = msgspec.json.Decoder(_Message)
 _fault = msgspec.json.Decoder(Fault)
 _models = msgspec.json.Decoder(_Models)
@@ -122,6 +123,7 @@ _BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 _DELTAS = frozenset({"text_delta", "thinking_delta", "signature_delta", "input_json_delta"})
 _OTHER_BLOCK = _Block("")
 _OTHER_DELTA = _Delta("")
+_STOPPED = _End("end_turn")  # a reply that is complete without saying why
 
 
 def model_ids(body: bytes) -> tuple[str, ...]:
@@ -136,13 +138,14 @@ class MessagesReader:
     (server_tool_use, mcp_tool_use) is the provider's own business.
     """
 
-    __slots__ = ("_calls", "_complete", "_unsaid", "_used")
+    __slots__ = ("_calls", "_complete", "_id", "_unsaid", "_used")
 
     def __init__(self) -> None:
         self._calls: dict[int, int] = {}  # a tool_use block's index -> the call's number
         self._unsaid: dict[int, str] = {}  # a tool_use block's index -> its arguments, if no piece of them comes
         self._used = _Usage()
         self._complete = False
+        self._id = ""
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         try:
@@ -158,35 +161,47 @@ class MessagesReader:
         return ()
 
     def _meaning(self, event: _Event, data: bytes) -> Sequence[Meaning]:
-        match event.type:
+        match event.type or "":
             case "content_block_delta":
-                return self._piece(event.index, event.delta)
+                return self._piece(event.index or 0, event.delta)
             case "content_block_start":
-                return self._begin(event.index, event.content_block)
+                return self._begin(event.index or 0, event.content_block)
             case "content_block_stop":
-                return self._finish_call(event.index)
+                return self._finish_call(event.index or 0)
             case "message_start":
                 message = _message.decode(event.message)
-                return [Opened(message.id, message.model), *self._meter(message.usage)]
+                return [self._open(message), *self._meter(message.usage)]
             case "message_delta":
-                end = _end.decode(event.delta)
-                return [*self._meter(_usage.decode(event.usage)), *self._ending(end)]
+                end = _end.decode(event.delta) if event.delta != _NULL else _End()
+                return [*self._meter(event.usage), *self._ending(end)]
             case "message_stop":
-                self._complete = True
-            case "message":
-                return self._whole(_message.decode(data))
+                return self._ending(_STOPPED)
             case "error":
-                raise in_stream(_fault.decode(event.error))
+                raise in_stream(_fault_in(event.error))
+            case kind if event.error != _NULL:
+                raise in_stream(_fault_in(event.error))
+            case kind if kind == "message" or (not kind and event.content != _NULL):
+                return self._whole(_message.decode(data))
             case "":
                 raise BadUpstream(_NOT_THE_DIALECT)
         return ()
 
+    def _open(self, message: _Message) -> Opened:
+        self._id = message.id or ""
+        return Opened(self._id, message.model or "")
+
     def _whole(self, message: _Message) -> list[Meaning]:
-        events: list[Meaning] = [Opened(message.id, message.model)]
-        for index, block in enumerate(message.content):
+        events: list[Meaning] = [self._open(message)]
+        content = message.content or ()
+        if isinstance(content, str):
+            events.append(Text(content))
+            content = ()
+        for index, block in enumerate(content):
             events += self._begin(index, block)
             events += self._finish_call(index)
-        return [*events, *self._meter(message.usage), *self._ending(message)]
+        # Its closing brace proves it complete.
+        end = message if message.stop_reason else _STOPPED
+        return [*events, *self._meter(message.usage), *self._ending(end)]
 
     def _begin(self, index: int, raw: msgspec.Raw) -> Sequence[Meaning]:
         block = _known(raw, _block, _BLOCKS, _OTHER_BLOCK)
@@ -194,28 +209,29 @@ class MessagesReader:
             case "text":
                 return [Text(block.text)] if block.text else ()
             case "thinking":
-                return [Reasoning(block.thinking, block.signature)] if block.thinking or block.signature else ()
+                said, proof = block.thinking or "", block.signature or ""
+                return [Reasoning(said, proof)] if said or proof else ()
             case "redacted_thinking":
-                return [Reasoning(redacted=block.data)]
+                return [Reasoning(redacted=block.data or "")]
             case "tool_use":
                 call = self._calls.setdefault(index, len(self._calls))
                 self._unsaid[index] = "{}" if block.input == _NULL else bytes(block.input).decode()
-                return [ToolDelta(call, block.id, block.name)]
+                return [ToolDelta(call, block.id or f"toolu_{self._id[-24:]}_{call}", block.name or "")]
         return ()
 
     def _piece(self, index: int, raw: msgspec.Raw) -> Sequence[Meaning]:
         delta = _known(raw, _delta, _DELTAS, _OTHER_DELTA)
         match delta.type:
             case "text_delta":
-                return [Text(delta.text)]
+                return [Text(delta.text)] if delta.text else ()
             case "input_json_delta":
                 if delta.partial_json and (call := self._calls.get(index)) is not None:
                     self._unsaid.pop(index, None)
                     return [ToolDelta(call, arguments=delta.partial_json)]
             case "thinking_delta":
-                return [Reasoning(delta.thinking)]
+                return [Reasoning(delta.thinking)] if delta.thinking else ()
             case "signature_delta":
-                return [Reasoning(signature=delta.signature)]
+                return [Reasoning(signature=delta.signature)] if delta.signature else ()
         return ()
 
     def _finish_call(self, index: int) -> Sequence[Meaning]:
@@ -223,7 +239,7 @@ class MessagesReader:
         return () if arguments is None else [ToolDelta(self._calls[index], arguments=arguments)]
 
     def _ending(self, end: _End) -> list[Meaning]:
-        if end.stop_reason is None or self._complete:
+        if not end.stop_reason or self._complete:
             return []
         # message_stop adds nothing to it, and its blank line is what a stream is likeliest to lack.
         self._complete = True
@@ -232,11 +248,13 @@ class MessagesReader:
             events += self._finish_call(index)
         if end.stop_details and end.stop_details.explanation:
             events.append(Refusal(end.stop_details.explanation))
-        events.append(Finish(_FINISH.get(end.stop_reason, "stop")))
+        reason = _FINISH.get(end.stop_reason, "stop")
+        events.append(Finish("tool_calls" if end is _STOPPED and self._calls else reason))
         return events
 
-    def _meter(self, usage: _Usage | None) -> list[Meaning]:
+    def _meter(self, raw: msgspec.Raw) -> list[Meaning]:
         """Counts are cumulative: a later one replaces, and what a later report leaves out still stands."""
+        usage = _used(raw)
         if usage is None:
             return []
         new = {name: value for name, value in msgspec.structs.asdict(usage).items() if value is not None}
@@ -255,6 +273,21 @@ class MessagesReader:
                 )
             )
         ]
+
+
+def _used(raw: msgspec.Raw) -> _Usage | None:
+    """None for what is no count: an answer is not lost for a bad number."""
+    try:
+        return _usage.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+def _fault_in(raw: msgspec.Raw) -> Fault:
+    try:
+        return _fault.decode(raw)
+    except msgspec.ValidationError:
+        return Fault(message=bytes(raw).decode(errors="replace").strip('"'))
 
 
 def _known(raw: msgspec.Raw, decoder: "msgspec.json.Decoder[_T]", types: frozenset[str], other: _T) -> _T:

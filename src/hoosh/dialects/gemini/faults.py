@@ -7,6 +7,7 @@ type: the error of a streamed call is plain JSON under text/event-stream, and wi
 
 import math
 import re
+from typing import Any
 
 import msgspec
 
@@ -33,10 +34,38 @@ _TOO_LONG = ("input token count", "maximum number of tokens")
 _SECRET = re.compile(r"(?:AIza|AQ\.)[\w.-]{8,}")
 
 
+# https://cloud.google.com/apis/design/errors#handling_errors (read 2026-11)
+_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
+
 class Fault(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-    details: list[JSON] = []
+    """`status` is the word for `code`: INVALID_ARGUMENT, RESOURCE_EXHAUSTED, ..."""
+
+    code: int | str | None = None
+    message: str | None = None
+    status: str | None = None
+    details: Any = None
+
+    @property
+    def number(self) -> int:
+        if isinstance(self.code, int) and 400 <= self.code < 600:
+            return self.code
+        return _STATUS.get(self.status or "", 500)
+
+    @property
+    def facts(self) -> list[JSON]:
+        return [one for one in self.details if isinstance(one, dict)] if isinstance(self.details, list) else []
 
 
 class _Envelope(msgspec.Struct):
@@ -54,12 +83,13 @@ def refusal(status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamEr
     return _error(status, fault, delay_s)
 
 
-def in_reply(fault: Fault) -> UpstreamError:
-    return _error(fault.code if 400 <= fault.code < 600 else 500, fault, _retry_delay_s(fault))
+def in_reply(said: Fault | str) -> UpstreamError:
+    fault = Fault(message=said) if isinstance(said, str) else said
+    return _error(fault.number, fault, _retry_delay_s(fault))
 
 
 def _error(status: int, fault: Fault, retry_after_s: float | None) -> UpstreamError:
-    text = _SECRET.sub("[key]", fault.message.strip())[:MAX_MESSAGE_CHARS]
+    text = _SECRET.sub("[key]", (fault.message or "").strip())[:MAX_MESSAGE_CHARS]
     kind = _class(status, fault)
     return kind(
         text or f"the provider answered with status {status}", retry_after_s=retry_after_s, upstream_status=status
@@ -67,7 +97,7 @@ def _error(status: int, fault: Fault, retry_after_s: float | None) -> UpstreamEr
 
 
 def _class(status: int, fault: Fault) -> type[UpstreamError]:
-    said = fault.message.lower()
+    said = (fault.message or "").lower()
     if status in (401, 402, 403):
         return CredentialRefused
     if status == 404:
@@ -78,7 +108,7 @@ def _class(status: int, fault: Fault) -> type[UpstreamError]:
         return Overloaded
     if status >= 500:
         return BadUpstream
-    if any(detail.get("reason") == "API_KEY_INVALID" for detail in fault.details) or any(
+    if any(detail.get("reason") == "API_KEY_INVALID" for detail in fault.facts) or any(
         mark in said for mark in _OUR_KEY
     ):
         return CredentialRefused
@@ -100,7 +130,7 @@ def _fault(body: bytes) -> Fault:
 
 def _retry_delay_s(fault: Fault) -> float | None:
     """RetryInfo's "34s" or "34.07s"."""
-    said = [str(detail.get("retryDelay", "")).removesuffix("s") for detail in fault.details]
+    said = [str(detail.get("retryDelay", "")).removesuffix("s") for detail in fault.facts]
     return max((delay for text in said if (delay := _seconds(text)) is not None), default=None)
 
 

@@ -18,6 +18,7 @@ from hoosh.dialects.gemini.faults import Fault, in_reply
 from hoosh.dialects.gemini.pieces import Piece, Pieces
 
 _NULL = msgspec.Raw(b"null")
+_Reason = str | int | None
 
 # What is not here counts as stop: OTHER, NO_IMAGE, and words to come.
 _FINISH: dict[str, FinishReason] = {
@@ -32,6 +33,16 @@ _FINISH: dict[str, FinishReason] = {
     "IMAGE_SAFETY": "content_filter",
     "IMAGE_PROHIBITED_CONTENT": "content_filter",
     "IMAGE_RECITATION": "content_filter",
+}
+# Vertex may say the number of the word. From 6 on the two APIs number otherwise, but 6 to 8 are filters in both.
+_NUMBERED: dict[int, FinishReason] = {
+    1: "stop",
+    2: "length",
+    3: "content_filter",
+    4: "content_filter",
+    6: "content_filter",
+    7: "content_filter",
+    8: "content_filter",
 }
 # The model failed: what came before is not an answer.
 _FAILED = frozenset(
@@ -48,17 +59,17 @@ _MAX_ID_CHARS = 32
 
 
 class _Call(msgspec.Struct):
-    name: str = ""
-    id: str = ""
+    name: str | None = None
+    id: str | None = None
     args: msgspec.Raw = _NULL
-    partial_args: list[Piece] = msgspec.field(default=[], name="partialArgs")
-    will_continue: bool = msgspec.field(default=False, name="willContinue")
+    partial_args: list[Piece] | None = msgspec.field(default=None, name="partialArgs")
+    will_continue: bool | None = msgspec.field(default=None, name="willContinue")
 
 
 class _Part(msgspec.Struct):
-    text: str = ""
+    text: str | None = None
     thought: bool | None = None
-    signature: str = msgspec.field(default="", name="thoughtSignature")
+    signature: str | None = msgspec.field(default=None, name="thoughtSignature")
     call: _Call | None = msgspec.field(default=None, name="functionCall")
 
 
@@ -69,7 +80,7 @@ class _Content(msgspec.Struct):
 class _Candidate(msgspec.Struct):
     index: int | None = None
     content: _Content | None = None
-    finish_reason: str | None = msgspec.field(default=None, name="finishReason")
+    finish_reason: _Reason = msgspec.field(default=None, name="finishReason")
     finish_message: str | None = msgspec.field(default=None, name="finishMessage")
 
 
@@ -82,16 +93,16 @@ class _Usage(msgspec.Struct, gc=False):
 
 
 class _Feedback(msgspec.Struct, gc=False):
-    block_reason: str | None = msgspec.field(default=None, name="blockReason")
+    block_reason: _Reason = msgspec.field(default=None, name="blockReason")
 
 
 class _Reply(msgspec.Struct):
     candidates: list[_Candidate] | None = None
-    usage: _Usage | None = msgspec.field(default=None, name="usageMetadata")
+    usage: msgspec.Raw = msgspec.field(default=_NULL, name="usageMetadata")
     feedback: _Feedback | None = msgspec.field(default=None, name="promptFeedback")
-    id: str = msgspec.field(default="", name="responseId")
-    model: str = msgspec.field(default="", name="modelVersion")
-    error: Fault | None = None
+    id: str | None = msgspec.field(default=None, name="responseId")
+    model: str | None = msgspec.field(default=None, name="modelVersion")
+    error: Fault | str | None = None
 
 
 class _Model(msgspec.Struct):
@@ -104,6 +115,7 @@ class _Models(msgspec.Struct):
 
 
 _reply = msgspec.json.Decoder(_Reply | list[_Reply])
+_used = msgspec.json.Decoder(_Usage | None, strict=False)  # 12.0 and "12" are counts, too
 _models = msgspec.json.Decoder(_Models)
 _encode = msgspec.json.Encoder().encode
 
@@ -128,21 +140,24 @@ class _Choice:
 class GeminiReader:
     """
     A finish reason is told at the end alone: a stream in which code was run has one in its middle, too, and a call
-    makes "tool_calls" of STOP. There is no end mark, so a choice without a reason is a cut reply.
+    makes "tool_calls" of STOP. There is no end mark, so a choice without a reason is a cut reply, unless the reply came
+    whole.
     """
 
-    __slots__ = ("_choices", "_id", "_made", "_opened")
+    __slots__ = ("_choices", "_id", "_made", "_opened", "_whole")
 
     def __init__(self) -> None:
         self._choices: dict[int, _Choice] = {}
         self._id = ""
         self._made = 0  # call ids made here
         self._opened = False
+        self._whole = False
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         events: list[Meaning] = []
         try:
             said = _reply.decode(frame.data)
+            self._whole = frame.raw is frame.data
             for reply in said if isinstance(said, list) else (said,):
                 self._take(reply, events)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -152,27 +167,28 @@ class GeminiReader:
     def end(self) -> Sequence[Meaning]:
         events: list[Meaning] = []
         for index, choice in sorted(self._choices.items()):
-            if choice.reason is None:
+            reason = choice.reason or ("stop" if self._whole else None)
+            if reason is None:
                 raise _cut()
             self._close(choice, index, events)
-            called = choice.calls and choice.reason == "stop"
-            events.append(Finish("tool_calls" if called else choice.reason, index))
+            called = choice.calls and reason == "stop"
+            events.append(Finish("tool_calls" if called else reason, index))
         if not events:
             raise _cut()
         return events
 
     def _take(self, reply: _Reply, events: list[Meaning]) -> None:
-        if reply.error is not None:
+        if reply.error:
             raise in_reply(reply.error)
         if not self._opened and (reply.id or reply.model):
             self._opened = True
-            self._id = reply.id
-            events.append(Opened(reply.id, reply.model))
+            self._id = reply.id or ""
+            events.append(Opened(self._id, reply.model or ""))
         for candidate in reply.candidates or ():
             self._candidate(candidate, events)
         if not reply.candidates and reply.feedback and reply.feedback.block_reason:
             self._choices.setdefault(0, _Choice()).reason = "content_filter"
-        used = reply.usage
+        used = _counts(reply.usage)
         if used is not None and (used.prompt is not None or used.candidates is not None):
             events.append(Metered(_usage(used)))
 
@@ -185,31 +201,35 @@ class GeminiReader:
         reason = candidate.finish_reason
         if reason in _FAILED:
             raise BadUpstream(f"the model failed: {candidate.finish_message or reason}"[:500])
-        if reason:
+        if isinstance(reason, int):
+            choice.reason = _NUMBERED.get(reason, "stop") if reason else choice.reason
+        elif reason:
             choice.reason = _FINISH.get(reason, "stop")
 
     def _part(self, part: _Part, choice: _Choice, index: int, events: list[Meaning]) -> None:
+        text, signature = part.text or "", part.signature or ""
         if part.call is not None:
-            self._call(part.call, part.signature, choice, index, events)
+            self._call(part.call, signature, choice, index, events)
         elif part.thought:
-            if part.text or part.signature:
-                events.append(Reasoning(part.text, part.signature, index=index))
+            if text or signature:
+                events.append(Reasoning(text, signature, index=index))
         else:
-            if part.text:
-                events.append(Text(part.text, index))
-            if part.signature:
-                events.append(Reasoning(signature=part.signature, index=index))
+            if text:
+                events.append(Text(text, index))
+            if signature:
+                events.append(Reasoning(signature=signature, index=index))
 
     def _call(self, call: _Call, signature: str, choice: _Choice, index: int, events: list[Meaning]) -> None:
         if choice.open is None:
             number, choice.calls = choice.calls, choice.calls + 1
             whole = not (call.partial_args or call.will_continue)
             arguments = _arguments(call.args) if whole else ""
-            events.append(ToolDelta(number, call.id or self._make_id(), call.name, arguments, signature, index))
+            name = call.name or ""
+            events.append(ToolDelta(number, call.id or self._make_id(), name, arguments, signature, index))
             if whole:
                 return
             choice.open = Pieces(number)
-        for piece in call.partial_args:
+        for piece in call.partial_args or ():
             choice.open.add(piece)
         if not call.will_continue:
             self._close(choice, index, events)
@@ -228,6 +248,14 @@ class GeminiReader:
 
 def _arguments(args: msgspec.Raw) -> str:
     return "{}" if args == _NULL else bytes(args).decode()
+
+
+def _counts(raw: msgspec.Raw) -> _Usage | None:
+    """None for what is no count: an answer is not lost for a bad number."""
+    try:
+        return _used.decode(raw)
+    except msgspec.ValidationError:
+        return None
 
 
 def _usage(said: _Usage) -> Usage:

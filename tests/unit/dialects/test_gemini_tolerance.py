@@ -1,0 +1,97 @@
+"""What Gemini's replies may hold beyond what its documents promise: literal bytes."""
+
+import pytest
+
+from hoosh.core.chat import ChatRequest
+from hoosh.core.errors import BadUpstream, CredentialRefused, Overloaded, Throttled, UpstreamError
+from hoosh.core.events import Event, Finish, Metered, Opened, Reasoning, Text, ToolDelta
+from hoosh.core.usage import Usage
+from hoosh.dialects import Translating, Ways
+from hoosh.dialects.gemini import DIALECT
+
+
+def events(body: bytes) -> list[Event]:
+    asked = ChatRequest(model="m", messages=())
+    decoder = Translating(DIALECT.splitter(asked, b""), DIALECT.reader(asked, Ways()))
+    return decoder.feed(body) + decoder.eof()
+
+
+def ending(reason: str, more: str = "") -> bytes:
+    return b'data: {"candidates":[{"finishReason":%b%b}]}\n\n' % (reason.encode(), more.encode())
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(1, "stop"), (2, "length"), (3, "content_filter"), (4, "content_filter"), (8, "content_filter"), (5, "stop")],
+)
+def test_a_reason_by_its_number(number: int, reason: str) -> None:
+    assert events(ending(str(number))) == [Finish(reason)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("nothing", ["0", "null", '""'])
+def test_a_reason_that_is_none(nothing: str) -> None:
+    assert events(ending(nothing) + ending('"MAX_TOKENS"')) == [Finish("length")]
+
+
+def test_a_whole_reply_is_complete_without_saying_so() -> None:
+    assert events(b'{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}') == [Text("a"), Finish("stop")]
+    called = b'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f"}}]},"finishReason":null}]}'
+    assert events(called) == [ToolDelta(0, "call_1", "f", "{}"), Finish("tool_calls")]
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    body = (
+        b'{"responseId":null,"modelVersion":"g","usageMetadata":null,"promptFeedback":null,"error":null,"candidates":['
+        b'{"index":null,"finishReason":"STOP","finishMessage":null,"content":{"role":null,"parts":['
+        b'{"text":null},{"text":"a","thought":null,"thoughtSignature":null},{"functionCall":null,"text":"b"},'
+        b'{"functionCall":{"name":null,"id":null,"args":null,"partialArgs":null,"willContinue":null}}]}}]}'
+    )
+    assert events(body) == [
+        Opened("", "g"),
+        Text("a"),
+        Text("b"),
+        ToolDelta(0, "call_1", "", "{}"),
+        Finish("tool_calls"),
+    ]
+
+
+def test_parts_of_tools_that_the_provider_runs_are_no_calls() -> None:
+    parts = (
+        b'{"executableCode":{"code":"1"}},{"codeExecutionResult":{"output":"1"}},{"toolCall":{"id":"t"}},'
+        b'{"toolResponse":{}},{"inlineData":{"data":"AA=="}},{"future":1},{"thought":true,"text":"t"},{"text":"a"}'
+    )
+    assert events(b'{"candidates":[{"finishReason":"STOP","content":{"parts":[%b]}}]}' % parts) == [
+        Reasoning("t"),
+        Text("a"),
+        Finish("stop"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("usage", "meant"),
+    [
+        (b'{"promptTokenCount":3.0,"candidatesTokenCount":"2"}', [Metered(Usage(input=3, output=2))]),
+        (b'{"promptTokenCount":"many"}', []),
+        (b"7", []),
+        (b"[]", []),
+    ],
+)
+def test_odd_counts(usage: bytes, meant: list[Event]) -> None:
+    assert events(b'{"candidates":[{"finishReason":"STOP"}],"usageMetadata":%b}' % usage) == [*meant, Finish("stop")]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        (b'"busy"', BadUpstream, 500),
+        (b'{"message":"busy"}', BadUpstream, 500),
+        (b'{"code":"503","message":"busy","status":"UNAVAILABLE","details":null}', Overloaded, 503),
+        (b'{"code":429,"message":"busy","details":{}}', Throttled, 429),
+        (b'{"code":null,"message":"busy","status":"UNAUTHENTICATED","details":["?"]}', CredentialRefused, 401),
+    ],
+)
+def test_errors_after_a_200(error: bytes, kind: type[UpstreamError], status: int) -> None:
+    for body in (b'{"error":%b}', b'[{"error":%b}]', b'data: {"candidates":[]}\n\ndata: {"error":%b}\n\n'):
+        with pytest.raises(kind, match="^busy$") as caught:
+            events(body % error)
+        assert caught.value.upstream_status == status
