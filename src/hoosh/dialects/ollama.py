@@ -101,13 +101,13 @@ _NULL = msgspec.Raw(b"null")
 
 
 class _Function(msgspec.Struct):
-    name: str = ""
+    name: str | None = None
     arguments: msgspec.Raw = _NULL
 
 
 class _Call(msgspec.Struct):
-    function: _Function
-    id: str = ""
+    function: _Function | None = None
+    id: str | None = None
 
 
 class _Message(msgspec.Struct):
@@ -117,10 +117,10 @@ class _Message(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
-    model: str = ""
-    created_at: str = ""
+    model: str | None = None
+    created_at: str | None = None
     message: _Message | None = None
-    done: bool = False
+    done: bool | None = None
     done_reason: str | None = None
     prompt_eval_count: int | None = None
     eval_count: int | None = None
@@ -140,7 +140,7 @@ class _Models(msgspec.Struct):
     models: list[_Model]
 
 
-_line = msgspec.json.Decoder(_Line)
+_line = msgspec.json.Decoder(_Line, strict=False)  # 12.0 and "12" are counts, too
 _fault = msgspec.json.Decoder(_Fault)
 _models = msgspec.json.Decoder(_Models)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -211,7 +211,10 @@ class OllamaReader:
         if self._done:
             return frame.raw, ()
         try:
-            return frame.raw, self._meaning(_line.decode(frame.data))
+            events: list[Meaning] = []
+            for line in _lines(frame):
+                events += self._meaning(_line.decode(line))
+            return frame.raw, events
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if type(error) is msgspec.DecodeError and frame.data[:1] == b"{" and frame.raw[-1:] != b"\n":
                 raise _cut() from error
@@ -228,9 +231,9 @@ class OllamaReader:
         events: list[Meaning] = []
         if not self._opened:
             self._opened = True
-            digits = "".join(char for char in line.created_at if char.isdecimal())[:20]
+            digits = "".join(char for char in line.created_at or "" if char.isdecimal())[:20]
             self._ids = f"call_{digits}_" if digits else "call_"
-            events.append(Opened(model=line.model))
+            events.append(Opened(model=line.model or ""))
         if line.message is not None:
             self._message(line.message, events)
         if line.done:
@@ -243,9 +246,10 @@ class OllamaReader:
         if message.content:
             events.append(Text(message.content))
         for call in message.tool_calls or ():
-            function = call.function
+            function = call.function or _Function()
             call_id = call.id or f"{self._ids}{self._calls}"
-            events.append(ToolDelta(self._calls, call_id, function.name, _arguments_text(function.arguments)))
+            name = function.name or ""
+            events.append(ToolDelta(self._calls, call_id, name, _arguments_text(function.arguments)))
             self._calls += 1
 
     def _end(self, line: _Line, events: list[Meaning]) -> None:
@@ -257,6 +261,14 @@ class OllamaReader:
             events.append(Metered(usage))
         reason = _FINISH.get(line.done_reason or "", "stop")
         events.append(Finish("tool_calls" if self._calls and reason == "stop" else reason))
+
+
+def _lines(frame: Frame) -> list[bytes]:
+    """A server may stream though it was asked not to: then a whole body is lines."""
+    data = frame.data
+    if frame.raw is not frame.data or b"}\n{" not in data.replace(b"\r", b""):
+        return [data]
+    return [line for line in data.split(b"\n") if line.strip()]
 
 
 def _request(body: JSON, ways: Ways) -> WireRequest:

@@ -297,7 +297,7 @@ def test_an_answer_is_not_lost_for_a_bad_count(usage: bytes) -> None:
     "body", [b'{"error":"busy"}', b'{"error":{"message":"busy"}}', b'{"type":"x","error":{"message":"busy"}}']
 )
 def test_an_error_in_another_envelope(body: bytes) -> None:
-    with pytest.raises(BadUpstream, match="^busy$"):
+    with pytest.raises(BadUpstream, match=r"^busy$"):
         whole(body)
 
 

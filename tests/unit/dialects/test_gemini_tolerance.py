@@ -92,6 +92,6 @@ def test_odd_counts(usage: bytes, meant: list[Event]) -> None:
 )
 def test_errors_after_a_200(error: bytes, kind: type[UpstreamError], status: int) -> None:
     for body in (b'{"error":%b}', b'[{"error":%b}]', b'data: {"candidates":[]}\n\ndata: {"error":%b}\n\n'):
-        with pytest.raises(kind, match="^busy$") as caught:
+        with pytest.raises(kind, match=r"^busy$") as caught:
             events(body % error)
         assert caught.value.upstream_status == status

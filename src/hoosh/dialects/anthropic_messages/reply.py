@@ -114,7 +114,7 @@ _tagged = msgspec.json.Decoder(_Tagged)
 _delta = msgspec.json.Decoder(_Delta)
 _block = msgspec.json.Decoder(_Block)
 _end = msgspec.json.Decoder(_End)
-_usage = msgspec.json.Decoder(_Usage | None, strict=False)  # 12.0 and "12" are counts, too
+_usage: "msgspec.json.Decoder[_Usage | None]" = msgspec.json.Decoder(_Usage | None, strict=False)
 _message = msgspec.json.Decoder(_Message)
 _fault = msgspec.json.Decoder(Fault)
 _models = msgspec.json.Decoder(_Models)

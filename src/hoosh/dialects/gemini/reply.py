@@ -115,7 +115,7 @@ class _Models(msgspec.Struct):
 
 
 _reply = msgspec.json.Decoder(_Reply | list[_Reply])
-_used = msgspec.json.Decoder(_Usage | None, strict=False)  # 12.0 and "12" are counts, too
+_used: "msgspec.json.Decoder[_Usage | None]" = msgspec.json.Decoder(_Usage | None, strict=False)
 _models = msgspec.json.Decoder(_Models)
 _encode = msgspec.json.Encoder().encode
 

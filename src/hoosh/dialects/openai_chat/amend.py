@@ -71,8 +71,9 @@ def _complete(call: JSON, meant: ToolDelta, *, stream: bool) -> None:
     if meant.id:
         call["id"] = meant.id
         call["type"] = call.get("type") or "function"
-        if isinstance(function := call.get("function"), dict):
-            function["arguments"] = meant.arguments
+        function = call.get("function")
+        said = function if isinstance(function, dict) else {"name": meant.name}
+        call["function"] = {**said, "arguments": meant.arguments}
 
 
 def _answer(answer: JSON) -> None:

@@ -42,6 +42,8 @@ class _Call(msgspec.Struct):
     type: str | None = None
     function: _Function | None = None
     extra_content: dict[str, Any] | None = None
+    name: str | None = None  # of a flat call
+    arguments: str | None = None
 
 
 class _Detail(msgspec.Struct, gc=False):
@@ -268,7 +270,7 @@ class _Calls:
         self._bare: dict[int, None] = {}  # calls without arguments so far
 
     def take(self, call: _Call, index: int) -> ToolDelta:
-        function = call.function or _Function()
+        function = call.function or _Function(call.name, call.arguments)
         said = call.id or ""
         number = self._find(call.index, said, function.name)
         arguments = function.arguments or ""
