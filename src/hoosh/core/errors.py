@@ -7,7 +7,8 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     │                    · BudgetExceeded 429
     ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
     │   ├── retry        Overloaded · ConnectFailed · Reset
-    │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · ModelGone · Truncated · Idle
+    │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · OutOfCredit · ModelGone
+    │   │                · Truncated · Idle
     │   └── stop         Refused · ContextTooLong
     ├── DeadlineExceeded the call's own time is over; nothing more is tried
     ├── Exhausted        every target failed; carries the last cause's status
@@ -171,12 +172,21 @@ class BadUpstream(UpstreamError):
 
 
 class CredentialRefused(UpstreamError):
-    """401, 402 or 403: our key for that provider, not the client's. Some providers say it with a 400."""
+    """401 or 403: our key for that provider, not the client's. Some providers say it with a 400."""
 
     status = 401
     kind = "authentication_error"
     code = "provider_credential_refused"
-    passes = frozenset({401, 402, 403})
+    passes = frozenset({401, 403})
+
+
+class OutOfCredit(UpstreamError):
+    """The account behind our key may not go on, and waiting does not help: 402, or a 429 that says so."""
+
+    status = 402
+    code = "insufficient_quota"
+    kind = "insufficient_quota"
+    passes = frozenset({402, 429})
 
 
 class ModelGone(UpstreamError):
@@ -200,10 +210,10 @@ class Idle(UpstreamError):
 
 
 class Refused(UpstreamError):
-    """The provider says that the request itself is wrong (400, 413, 422)."""
+    """The provider says that the request itself is wrong (400, 413, 422), or what it names is not there (404)."""
 
     status = 400
-    passes = frozenset(range(400, 500)) - {401, 402, 403, 404, 429}
+    passes = frozenset(range(400, 500)) - {401, 402, 403, 429}
     kind = "invalid_request_error"
     code = "invalid_request"
     verdict = "stop"

@@ -5,7 +5,6 @@ Source: https://docs.ollama.com/api/chat, /api/errors, /capabilities/thinking an
 (read 2026-11), and what the server was recorded to send.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 
 from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.ndjson import NDJSONDecoder
+from hoosh.codecs.retry_hint import retry_after_s
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import Operation
 from hoosh.core.chat import (
@@ -33,6 +33,7 @@ from hoosh.core.errors import (
     ContextTooLong,
     CredentialRefused,
     ModelGone,
+    OutOfCredit,
     Overloaded,
     Refused,
     Throttled,
@@ -182,10 +183,8 @@ class Ollama:
     def refusal(self, status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
         text = _said(body)
         kind = _class(status, text)
-        retry_after_s = _seconds(headers.get(b"retry-after", b""))
-        return kind(
-            text or f"the provider answered with status {status}", retry_after_s=retry_after_s, upstream_status=status
-        )
+        message = text or f"the provider answered with status {status}"
+        return kind(message, retry_after_s=retry_after_s(headers), upstream_status=status)
 
     def models_request(self) -> WireRequest:
         return WireRequest(path="/api/tags", method=b"GET")
@@ -211,10 +210,7 @@ class OllamaReader:
         if self._done:
             return frame.raw, ()
         try:
-            events: list[Meaning] = []
-            for line in _lines(frame):
-                events += self._meaning(_line.decode(line))
-            return frame.raw, events
+            return frame.raw, [event for line in _lines(frame) for event in self._meaning(_line.decode(line))]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if type(error) is msgspec.DecodeError and frame.data[:1] == b"{" and frame.raw[-1:] != b"\n":
                 raise _cut() from error
@@ -377,7 +373,9 @@ def _cut() -> Truncated:
 
 
 def _class(status: int, text: str) -> type[UpstreamError]:
-    if status in (401, 402, 403):
+    if status == 402:
+        return OutOfCredit
+    if status in (401, 403):
         return CredentialRefused
     if status == 404:
         return ModelGone
@@ -408,15 +406,6 @@ def _text(error: object) -> str:
     if isinstance(error, dict):
         error = error.get("message")
     return error.strip()[:MAX_MESSAGE_CHARS] if isinstance(error, str) else ""
-
-
-def _seconds(text: bytes) -> float | None:
-    """A date is not understood: that would need a clock."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < math.inf else None
 
 
 DIALECT = Ollama()

@@ -14,6 +14,7 @@ from hoosh.core.errors import (
     ContextTooLong,
     CredentialRefused,
     ModelGone,
+    OutOfCredit,
     Overloaded,
     Refused,
     Throttled,
@@ -340,7 +341,7 @@ def test_an_end_mark_of_another_dialect_costs_nothing() -> None:
         (b"overloaded_error", Overloaded, 503),
         (b"rate_limit_error", Throttled, 429),
         (b"authentication_error", CredentialRefused, 401),
-        (b"billing_error", CredentialRefused, 402),
+        (b"billing_error", OutOfCredit, 402),
         (b"permission_error", CredentialRefused, 403),
         (b"invalid_request_error", Refused, 400),
         (b"request_too_large", Refused, 413),
@@ -377,14 +378,14 @@ def envelope(kind: str, message: str) -> bytes:
         (
             400,
             envelope("invalid_request_error", "Your credit balance is too low to access it."),
-            CredentialRefused,
-            401,
+            OutOfCredit,
+            402,
         ),
         (401, envelope("authentication_error", "invalid x-api-key"), CredentialRefused, 401),
-        (402, envelope("billing_error", "pay"), CredentialRefused, 402),
+        (402, envelope("billing_error", "pay"), OutOfCredit, 402),
         (403, b"", CredentialRefused, 403),
         (404, envelope("not_found_error", "model: claude-4-5-haiku"), ModelGone, 404),
-        (404, envelope("not_found_error", "File not found: file_1"), Refused, 400),
+        (404, envelope("not_found_error", "File not found: file_1"), Refused, 404),
         (404, b"404 page not found", BadUpstream, 502),
         (413, envelope("request_too_large", "Request exceeds the maximum size"), Refused, 413),
         (422, b'{"error":"no"}', Refused, 422),
@@ -439,10 +440,22 @@ def test_when_to_come_back(headers: dict[bytes, bytes], seconds: float | None) -
     assert DIALECT.refusal(429, headers, b"").retry_after_s == seconds
 
 
-@pytest.mark.parametrize(("word", "error"), [(b"true", Overloaded), (b"false", BadUpstream)])
-def test_a_server_error_that_asks_for_another_try(word: bytes, error: type[UpstreamError]) -> None:
-    refused = DIALECT.refusal(500, {b"x-should-retry": word}, envelope("api_error", "Internal server error"))
-    assert type(refused) is error
+@pytest.mark.parametrize(
+    ("status", "word", "error"),
+    [
+        (500, b"true", Overloaded),
+        (409, b"true", Overloaded),
+        (429, b"true", Throttled),
+        (400, b"true", Refused),
+        (500, b"false", BadUpstream),
+        (529, b"false", BadUpstream),
+        (429, b"false", OutOfCredit),
+        (401, b"false", CredentialRefused),
+    ],
+)
+def test_whether_to_try_again_is_the_providers_word(status: int, word: bytes, error: type[UpstreamError]) -> None:
+    refused = DIALECT.refusal(status, {b"x-should-retry": word}, b'{"error":{"message":"no"}}')
+    assert (type(refused), refused.message) == (error, "no")
 
 
 def test_models() -> None:

@@ -1,5 +1,6 @@
 """What compatible servers send in place of OpenAI's own, as clients of OpenAI's own see it: literal payloads."""
 
+import contextlib
 import copy
 import json
 from typing import Any
@@ -166,31 +167,30 @@ def test_events_where_a_whole_reply_was_asked_for() -> None:
     assert decoder.feed(body) + decoder.eof() == [Text("a"), Finish("stop")]
 
 
+NAMES = [
+    "id",
+    "model",
+    "choices",
+    "index",
+    "delta",
+    "message",
+    "content",
+    "text",
+    "type",
+    "tool_calls",
+    "function",
+    "name",
+    "arguments",
+    "finish_reason",
+    "usage",
+    "reasoning",
+    "reasoning_details",
+    "refusal",
+    "error",
+]
 JSONS = st.recursive(
     st.none() | st.booleans() | st.integers(0, 9) | st.floats(allow_nan=False) | st.sampled_from(["a", "text", "1"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "id",
-                    "model",
-                    "choices",
-                    "index",
-                    "delta",
-                    "message",
-                    "content",
-                    "text",
-                    "type",
-                    "tool_calls",
-                    "function",
-                ]
-                + ["name", "arguments", "finish_reason", "usage", "reasoning", "reasoning_details", "refusal", "error"]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=16,
 )
 
@@ -199,10 +199,8 @@ JSONS = st.recursive(
 @given(st.dictionaries(st.sampled_from(["id", "choices", "usage", "error", "model"]), JSONS), st.booleans())
 def test_any_payload_is_put_right_or_refused(payload: dict[str, Any], stream: bool) -> None:
     asked = STREAM if stream else WHOLE
-    try:
+    with contextlib.suppress(UpstreamError):
         passed([payload], asked)
-    except UpstreamError as error:
-        assert error.message
     put_right(payload)
     again = copy.deepcopy(payload)
     put_right(again)

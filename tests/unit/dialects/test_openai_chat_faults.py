@@ -7,6 +7,7 @@ from hoosh.core.errors import (
     ContextTooLong,
     CredentialRefused,
     ModelGone,
+    OutOfCredit,
     Overloaded,
     Refused,
     Throttled,
@@ -30,7 +31,7 @@ def refusal(status: int, body: bytes, **headers: bytes) -> UpstreamError:
         (400, b'{"error":"This model\'s maximum prompt length is 131072"}', ContextTooLong, 400),
         (401, b'{"error":{"message":"m","code":"invalid_api_key"}}', CredentialRefused, 401),
         (401, b'{"detail":"Invalid API Key"}', CredentialRefused, 401),
-        (402, b'{"error":{"message":"Insufficient Balance"}}', CredentialRefused, 402),
+        (402, b'{"error":{"message":"Insufficient Balance"}}', OutOfCredit, 402),
         (403, b'{"error":{"message":"m"}}', CredentialRefused, 403),
         # xAI: a wrong key and an unknown model, both with 400
         (400, b'{"code":"invalid-argument","error":"Incorrect API key provided: xa***XX."}', CredentialRefused, 401),
@@ -43,11 +44,17 @@ def refusal(status: int, body: bytes, **headers: bytes) -> UpstreamError:
         (404, b'{"error":{"message":"No endpoints found that support tool use","code":404}}', ModelGone, 404),
         (404, b'{"detail":"Not Found"}', BadUpstream, 502),
         (404, b"<html>nginx</html>", BadUpstream, 502),
+        (404, b"404 page not found", BadUpstream, 502),
+        (404, b'{"error":{"code":"404","message":"Resource not found"}}', BadUpstream, 502),
+        (404, b'{"error":{"code":"DeploymentNotFound","message":"It does not exist."}}', ModelGone, 404),
+        (404, b'{"error":{"message":"No such file: f-1","type":"invalid_request_error"}}', Refused, 404),
+        (403, b'{"code":"x","error":"Your team has used all available credits."}', OutOfCredit, 402),
+        (429, b'{"error":{"message":"m","type":"exceeded_current_quota_error"}}', OutOfCredit, 429),
         (408, b"", Overloaded, 503),
         (413, b'{"error":{"message":"m"}}', Refused, 413),
         (422, b'{"detail":[{"loc":["body","x"],"msg":"m","type":"extra_forbidden"}]}', Refused, 422),
         (429, b'{"error":{"message":"m","code":"rate_limit_exceeded"}}', Throttled, 429),
-        (429, b'{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}', CredentialRefused, 402),
+        (429, b'{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}', OutOfCredit, 429),
         (498, b'{"error":{"message":"capacity"}}', Overloaded, 503),
         (500, b'{"error":{"code":500,"message":"m","type":"server_error"}}', BadUpstream, 500),
         (502, b"<html>", BadUpstream, 502),
@@ -127,3 +134,26 @@ def test_the_gateways_key_is_not_shown_to_its_clients(said: str, shown: str) -> 
 )
 def test_when_to_come_back(headers: dict[str, bytes], seconds: float | None) -> None:
     assert refusal(429, b"{}", **headers).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit reached for gpt-5. Please try again in 7.66s. Visit ...", 7.66),
+        ("Limit 30, used 30. Please try again in 2m59.56s.", 179.56),
+        ("Please try again in 120ms", 0.12),
+        ("Please retry in 34s.", 34.0),
+        ("Please try again in a while", None),
+        ("Please try again later", None),
+    ],
+)
+def test_when_to_try_again_may_stand_in_the_words_alone(message: str, seconds: float | None) -> None:
+    body = b'{"error":{"message":"%b","code":"rate_limit_exceeded"}}' % message.encode()
+    assert refusal(429, body).retry_after_s == seconds
+    assert refusal(429, body, retry_after=b"2").retry_after_s == 2.0
+
+
+def test_what_the_vendor_behind_openrouter_said_is_told() -> None:
+    body = b'{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"busy","provider_name":"G"}}}'
+    error = refusal(429, body)
+    assert (type(error), error.message) == (Throttled, "Provider returned error: busy")

@@ -4,16 +4,16 @@ gateway's to a client.
 Source: https://platform.claude.com/docs/en/api/errors (read 2026-11). The body is looked at, never its content type.
 """
 
-import math
-
 import msgspec
 
+from hoosh.codecs.retry_hint import retry_after_s
 from hoosh.core.errors import (
     BadUpstream,
     ContextTooLong,
     CredentialRefused,
     HooshError,
     ModelGone,
+    OutOfCredit,
     Overloaded,
     Refused,
     Throttled,
@@ -69,9 +69,12 @@ def frame(error: HooshError, request_id: str) -> bytes:
 def refusal(status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
     fault = _fault(body)
     kind = _class(status, fault)
-    if status >= 500 and headers.get(b"x-should-retry") == b"true":
+    again = headers.get(b"x-should-retry")
+    if again == b"true" and (status >= 500 or status in (408, 409)):
         kind = Overloaded
-    return _error(kind, status, fault.message, _retry_after_s(headers))
+    elif again == b"false" and kind.verdict == "retry":
+        kind = OutOfCredit if status == 429 else BadUpstream
+    return _error(kind, status, fault.message, retry_after_s(headers))
 
 
 def in_stream(fault: Fault) -> UpstreamError:
@@ -79,14 +82,16 @@ def in_stream(fault: Fault) -> UpstreamError:
     return _error(_class(status, fault), status, fault.message, None)
 
 
-def _error(kind: type[UpstreamError], status: int, message: str, retry_after_s: float | None) -> UpstreamError:
+def _error(kind: type[UpstreamError], status: int, message: str, hint_s: float | None) -> UpstreamError:
     text = message.strip()[:MAX_MESSAGE_CHARS] or f"the provider answered with status {status}"
-    return kind(text, retry_after_s=retry_after_s, upstream_status=status)
+    return kind(text, retry_after_s=hint_s, upstream_status=status)
 
 
 def _class(status: int, fault: Fault) -> type[UpstreamError]:
     said = fault.message.lower()
-    if status in (401, 402, 403) or (status == 400 and any(mark in said for mark in _UNPAID)):
+    if status == 402 or (status == 400 and any(mark in said for mark in _UNPAID)):
+        return OutOfCredit
+    if status in (401, 403):
         return CredentialRefused
     if status == 404:
         if "model" in said:
@@ -109,15 +114,3 @@ def _fault(body: bytes) -> Fault:
         text = body[: 4 * MAX_MESSAGE_CHARS].decode(errors="replace").strip()
         return Fault(message="" if text.startswith(("<", "{")) else text)
     return Fault(message=error) if isinstance(error, str) else error
-
-
-def _retry_after_s(headers: dict[bytes, bytes]) -> float | None:
-    """A date is not understood: that would need a clock."""
-    for name, unit in ((b"retry-after-ms", 1000), (b"retry-after", 1)):
-        try:
-            seconds = float(headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < math.inf:
-            return seconds
-    return None

@@ -5,17 +5,18 @@ Source: https://ai.google.dev/gemini-api/docs/troubleshooting (read 2026-11). Th
 type: the error of a streamed call is plain JSON under text/event-stream, and without `alt=sse` a JSON array of one.
 """
 
-import math
 import re
 from typing import Any
 
 import msgspec
 
+from hoosh.codecs.retry_hint import retry_after_s, seconds_in
 from hoosh.core.errors import (
     BadUpstream,
     ContextTooLong,
     CredentialRefused,
     ModelGone,
+    OutOfCredit,
     Overloaded,
     Refused,
     Throttled,
@@ -78,9 +79,7 @@ _envelope = msgspec.json.Decoder(_Envelope | list[_Envelope])
 def refusal(status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
     fault = _fault(body)
     delay_s = _retry_delay_s(fault)
-    if delay_s is None:
-        delay_s = _seconds(headers.get(b"retry-after", b"").decode("latin-1"))
-    return _error(status, fault, delay_s)
+    return _error(status, fault, retry_after_s(headers) if delay_s is None else delay_s)
 
 
 def in_reply(said: Fault | str) -> UpstreamError:
@@ -88,17 +87,17 @@ def in_reply(said: Fault | str) -> UpstreamError:
     return _error(fault.number, fault, _retry_delay_s(fault))
 
 
-def _error(status: int, fault: Fault, retry_after_s: float | None) -> UpstreamError:
+def _error(status: int, fault: Fault, hint_s: float | None) -> UpstreamError:
     text = _SECRET.sub("[key]", (fault.message or "").strip())[:MAX_MESSAGE_CHARS]
     kind = _class(status, fault)
-    return kind(
-        text or f"the provider answered with status {status}", retry_after_s=retry_after_s, upstream_status=status
-    )
+    return kind(text or f"the provider answered with status {status}", retry_after_s=hint_s, upstream_status=status)
 
 
 def _class(status: int, fault: Fault) -> type[UpstreamError]:
     said = (fault.message or "").lower()
-    if status in (401, 402, 403):
+    if status == 402:
+        return OutOfCredit
+    if status in (401, 403):
         return CredentialRefused
     if status == 404:
         return ModelGone
@@ -130,14 +129,5 @@ def _fault(body: bytes) -> Fault:
 
 def _retry_delay_s(fault: Fault) -> float | None:
     """RetryInfo's "34s" or "34.07s"."""
-    said = [str(detail.get("retryDelay", "")).removesuffix("s") for detail in fault.facts]
-    return max((delay for text in said if (delay := _seconds(text)) is not None), default=None)
-
-
-def _seconds(text: str) -> float | None:
-    """A date is not understood: that would need a clock."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < math.inf else None
+    said = [seconds_in(str(detail.get("retryDelay", ""))) for detail in fault.facts]
+    return max((delay_s for delay_s in said if delay_s is not None), default=None)

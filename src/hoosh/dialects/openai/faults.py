@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
+from hoosh.codecs.retry_hint import retry_after_s, seconds_in
 from hoosh.core.errors import (
     BadUpstream,
     ContextTooLong,
     CredentialRefused,
     HooshError,
     ModelGone,
+    OutOfCredit,
     Overloaded,
     Refused,
     Throttled,
@@ -50,9 +52,18 @@ _CONTEXT_WORDS = (
     "reduce the length",
     "token limit",
     "too large to process",  # llama.cpp of a text to embed, with a 500
+    "input is too long",
+    "prompt is too long",
+    "available context size",
+    "maximum number of tokens allowed",
 )
+# OpenAI, Moonshot ("exceeded_current_quota_error"), Together, xAI ("... used all available credits ...", with a 403).
+_CREDIT_WORDS = ("insufficient_quota", "exceeded_current_quota", "credit_limit", "used all available credits")
+# Said of the path, not of what the request names: the base URL is wrong.
+_NO_SUCH_PATH = ("", "not found", "404 not found", "page not found", "404 page not found", "resource not found")
 # Some answer 400 for what others call 401 and 404: xAI, Mistral ("invalid_model"), DeepSeek ("Model Not Exist"),
-# OpenRouter ("is not a valid model ID"), Groq ("model_decommissioned").
+# OpenRouter ("is not a valid model ID"), Groq ("model_decommissioned"), Hugging Face ("model_not_supported"), Bedrock
+# ("The provided model identifier is invalid.").
 _KEY_WORDS = ("incorrect api key", "invalid api key", "api key not valid", "invalid_api_key", "api_key_invalid")
 _MODEL_WORDS = (
     "model not found",
@@ -62,9 +73,16 @@ _MODEL_WORDS = (
     "invalid_model",
     "not a valid model",
     "model_decommissioned",
+    "model_not_supported",
+    "model_not_available",
+    "model identifier is invalid",
 )
 # OpenAI says "Incorrect API key provided: ..." and tells a short key in full. It is the gateway's, not the client's.
 _KEY = re.compile(r"(key[^:\n]{0,24}: *)(?!//)\S+", re.IGNORECASE)
+
+
+# "Please try again in 7.66s", "try again in 6m0s", "retry in 34.07s": OpenAI, Groq, vendors behind OpenRouter.
+_AGAIN = re.compile(r"\b(?:try again|retry) in ((?:\d{1,9}(?:\.\d{1,9})?(?:ms|[dhms]))+)")
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -93,37 +111,46 @@ def body(error: HooshError, request_id: str) -> bytes:
 
 
 def refusal(status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
-    return _error(status, _read(body), _retry_after_s(headers))
+    said = _read(body)
+    hint_s = retry_after_s(headers)
+    return _error(status, said, _told_s(said) if hint_s is None else hint_s)
 
 
 def in_stream(payload: dict[str, Any]) -> UpstreamError:
     """An error object inside a reply that began with 200."""
     said = _said(payload)
     status = said.status if 400 <= said.status < 600 else _STATUS.get(said.code) or _STATUS.get(said.type, 502)
-    return _error(status, said, None)
+    return _error(status, said, _told_s(said))
 
 
-def _error(status: int, said: _Said, retry_after_s: float | None) -> UpstreamError:
+def _told_s(said: _Said) -> float | None:
+    found = _AGAIN.search(said.message)
+    return seconds_in(found[1]) if found else None
+
+
+def _error(status: int, said: _Said, hint_s: float | None) -> UpstreamError:
     kind = _class(status, said)
     message = _KEY.sub(r"\1(not shown)", said.message[:MAX_CHARS]) or f"the provider answered with status {status}"
-    error = kind(message, param=said.param, retry_after_s=retry_after_s, upstream_status=status)
+    error = kind(message, param=said.param, retry_after_s=hint_s, upstream_status=status)
     if kind is Refused and said.code:
         error.code = said.code[:64]
-    if kind is CredentialRefused and status == 429:
-        error.status = 402  # a client that sees 429 would try again
     return error
 
 
 def _class(status: int, said: _Said) -> type[UpstreamError]:
     words = f"{said.code} {said.type} {said.message}".lower()
-    if status in (401, 402, 403) or (status == 400 and _any(_KEY_WORDS, words)):
+    if status == 402 or (status in (400, 403, 429) and _any(_CREDIT_WORDS, words)):
+        return OutOfCredit
+    if status in (401, 403) or (status == 400 and _any(_KEY_WORDS, words)):
         return CredentialRefused
     if status == 429:
-        return CredentialRefused if "insufficient_quota" in words else Throttled
+        return Throttled
     if status in _BUSY:
         return Overloaded
-    if status == 404:  # without a word of the model: the address is wrong
-        return ModelGone if "model" in words or "endpoint" in words else BadUpstream
+    if status == 404:
+        if said.message.lower().rstrip(".") in _NO_SUCH_PATH:
+            return BadUpstream
+        return ModelGone if _any(("model", "endpoint", "deployment"), words) else Refused
     if status == 400 and _any(_MODEL_WORDS, words):
         return ModelGone
     if _any(_CONTEXT_WORDS, words):
@@ -155,12 +182,18 @@ def _said(payload: dict[str, Any]) -> _Said:
     code, param = inner.get("code"), inner.get("param")
     status = inner.get("status_code", code)
     return _Said(
-        _text(message),
+        _text(message) + _behind(inner.get("metadata")),
         code if isinstance(code, str) else "",
         str(inner.get("type") or ""),
         param if isinstance(param, str) else None,
         status if isinstance(status, int) else 0,
     )
+
+
+def _behind(metadata: Any) -> str:
+    """OpenRouter says "Provider returned error", and what the vendor behind it said beside it."""
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    return f": {raw}" if isinstance(raw, str) and raw else ""
 
 
 def _text(message: Any) -> str:
@@ -175,12 +208,3 @@ def _located(item: Any) -> str:
     if not isinstance(item, dict) or not isinstance(item.get("loc"), list):
         return str(item)
     return f"{'.'.join(str(step) for step in item['loc'])}: {item.get('msg', '')}"
-
-
-def _retry_after_s(headers: dict[bytes, bytes]) -> float | None:
-    """Seconds; the date form needs a clock and is left out. Absurd values are the plan's to bound."""
-    for name, scale in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
-        value = headers.get(name, b"").strip()
-        if len(value) < 16 and value.replace(b".", b"", 1).isdigit():
-            return float(value) * scale
-    return None
