@@ -41,7 +41,8 @@ def _row(provider: Provider) -> str:
     key = " or ".join(f"`{name}`" for name in provider.env) or ("`api_key`" if provider.needs_key else "none needed")
     serves = ", ".join(f"`{glob}`" for glob in provider.serves)
     can = ", ".join(dict.fromkeys(tongue.dialect.operation for tongue in tongues_of(provider)))
-    return f"| {names} | {title} | {provider.dialect.name} | {can} | `{provider.base_url}` | {key} | {serves} |\n"
+    address = f"`{provider.base_url}`" if provider.base_url else "`base_url`"
+    return f"| {names} | {title} | {provider.dialect.name} | {can} | {address} | {key} | {serves} |\n"
 
 
 _FIDELITY = """\

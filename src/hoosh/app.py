@@ -285,11 +285,16 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
     kind = find(entry.type)
     if kind is None:  # the loader has checked it
         raise ConfigError(f'unknown provider "{entry.type}"')
+    base_url = entry.base_url or kind.base_url
+    if not base_url:
+        raise ConfigError(
+            f'providers: "{entry.name}" needs a base_url, for there are many of type {kind.name}; see {kind.docs}'
+        )
     limit_tokens = entry.max_tokens_limit
     return Backend(
         name=entry.name,
         provider=kind,
-        base_url=entry.base_url or kind.base_url,
+        base_url=base_url,
         auth=kind.sign(entry.api_key.reveal()) if entry.api_key else (),
         models=entry.models,
         priority=entry.priority,
@@ -302,7 +307,7 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
 
 def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:
     key = next((value for name in kind.env if (value := environ.get(name, "").strip())), "")
-    if not key:
+    if not key or not kind.base_url:
         return None
     return Backend(
         name=kind.name,

@@ -9,7 +9,7 @@ from hoosh.providers.auth import Sign, bearer
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """`name` is the config's `type`, `env` the variables that may hold its key (first one set wins).
 
-    `local`: no data leaves the machine at the default address.
+    `base_url` is "" where only a configuration can tell it. `local`: no data leaves the machine at the default address.
     `aliases` are other names for the type; `serves` globs of the models known to be this vendor's, for as long as
     it has not been asked for its list. `host_env` may name the server's address (OLLAMA_HOST), `signature` is in the
     model list of this kind of server and of no other that shares its port.

@@ -12,11 +12,6 @@ PROVIDER = Provider(
     docs="https://api-docs.deepseek.com/api/create-chat-completion",
     env=("DEEPSEEK_API_KEY",),
     serves=("deepseek-*",),
-    ways=Ways(
-        quirks=(
-            quirks.rename("max_completion_tokens", "max_tokens"),
-            quirks.in_messages(quirks.developer_is_system, mark=b"developer"),
-        )
-    ),
+    ways=Ways(quirks=quirks.COMPATIBLE),
     also=tuple(Tongue(dialect=one, root="/beta") for one in openai_completions.BOTH),
 )

@@ -146,6 +146,13 @@ def nine_character_ids(message: JSON) -> None:
         message["tool_call_id"] = _nine(message["tool_call_id"])
 
 
+# What servers after OpenAI's model take that have not followed it in everything.
+COMPATIBLE: tuple[Quirk, ...] = (
+    rename("max_completion_tokens", "max_tokens"),
+    in_messages(developer_is_system, mark=b"developer"),
+)
+
+
 def _nine(given: object) -> str:
     text = str(given or "")
     if len(text) == 9 and text.isascii() and text.isalnum():

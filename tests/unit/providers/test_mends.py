@@ -112,6 +112,7 @@ def test_model_without_path(model: str | None, shown: str | None) -> None:
         ("mistral", (mends.no_empty_calls,)),
         ("groq", (mends.usage_on_top,)),
         ("grok", (mends.reasoning_counted,)),
+        ("azure", (mends.reasoning_counted,)),
         ("llamacpp", (mends.model_without_path,)),
         ("embedded", (mends.model_without_path,)),
         ("lmstudio", (mends.no_empty_calls,)),
@@ -124,7 +125,7 @@ def test_who_has_which(provider: str, wanted: tuple[Mend, ...]) -> None:
 
 
 def test_nobody_else_has_any() -> None:
-    mended = {"mistral", "groq", "grok", "llamacpp", "embedded", "lmstudio"}
+    mended = {"mistral", "groq", "grok", "azure", "llamacpp", "embedded", "lmstudio"}
     assert {kind.name for kind in PROVIDERS if kind.ways.mends} == mended
 
 

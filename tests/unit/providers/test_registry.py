@@ -27,6 +27,18 @@ ADDRESSES = {
     "groq": "https://api.groq.com/openai/v1",
     "grok": "https://api.x.ai/v1",
     "openrouter": "https://openrouter.ai/api/v1",
+    "azure": "",
+    "vertex": "https://aiplatform.googleapis.com/v1/publishers/google",
+    "bedrock": "",
+    "cohere": "https://api.cohere.ai/compatibility/v1",
+    "together": "https://api.together.xyz/v1",
+    "fireworks": "https://api.fireworks.ai/inference/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "huggingface": "https://router.huggingface.co/v1",
+    "nvidia": "https://integrate.api.nvidia.com/v1",
+    "cerebras": "https://api.cerebras.ai/v1",
+    "sambanova": "https://api.sambanova.ai/v1",
+    "perplexity": "https://api.perplexity.ai",
     "embedded": "embedded://",
 }
 KEYS = {
@@ -38,6 +50,18 @@ KEYS = {
     "groq": "GROQ_API_KEY",
     "grok": "XAI_API_KEY",
     "openrouter": "OPENROUTER_API_KEY",
+    "azure": "AZURE_OPENAI_API_KEY",
+    "vertex": "VERTEX_API_KEY",
+    "bedrock": "AWS_BEARER_TOKEN_BEDROCK",
+    "cohere": "CO_API_KEY",
+    "together": "TOGETHER_API_KEY",
+    "fireworks": "FIREWORKS_API_KEY",
+    "deepinfra": "DEEPINFRA_TOKEN",
+    "huggingface": "HF_TOKEN",
+    "nvidia": "NVIDIA_API_KEY",
+    "cerebras": "CEREBRAS_API_KEY",
+    "sambanova": "SAMBANOVA_API_KEY",
+    "perplexity": "PERPLEXITY_API_KEY",
 }
 
 
@@ -122,6 +146,8 @@ def test_an_unknown_type() -> None:
         ("deepseek-chat", {"deepseek"}),
         ("grok-4", {"grok"}),
         ("anthropic/claude-haiku-4.5", {"openrouter"}),
+        ("sonar-pro", {"perplexity"}),
+        ("command-a-03-2025", {"cohere"}),
         ("llama3", set()),
     ],
 )

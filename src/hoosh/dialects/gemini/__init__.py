@@ -6,6 +6,8 @@ was recorded to send. request.py writes requests, reply.py reads replies, faults
 together arguments that come in pieces.
 """
 
+import msgspec
+
 from hoosh.codecs import Splitter
 from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.core.asked import Operation
@@ -20,14 +22,22 @@ LOSSES = request.LOSSES
 
 
 class Gemini:
+    """`root` is what stands before "/models" in a path."""
+
     name = request.NAME
     operation: Operation = "chat"
 
+    def __init__(self, root: str = "/v1beta") -> None:
+        self._root = root
+
     def render(self, asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
-        return request.render(asked, model, ways)
+        return self._rooted(request.render(asked, model, ways))
 
     def pass_on(self, asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
-        return request.pass_on(asked, body, model, ways)
+        return self._rooted(request.pass_on(asked, body, model, ways))
+
+    def _rooted(self, said: WireRequest) -> WireRequest:
+        return msgspec.structs.replace(said, path=self._root + said.path)
 
     def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:  # noqa: ARG002 (the body says what it is)
         # An error comes as JSON under text/event-stream, and a stream without `alt=sse` is one JSON array.
@@ -40,10 +50,12 @@ class Gemini:
         return faults.refusal(status, headers, body)
 
     def models_request(self) -> WireRequest:
-        return WireRequest(path="/v1beta/models?pageSize=1000", method=b"GET")
+        return WireRequest(path=f"{self._root}/models?pageSize=1000", method=b"GET")
 
     def models(self, body: bytes) -> tuple[str, ...]:
         return model_ids(body)
 
 
 DIALECT = Gemini()
+# Vertex AI says the version, the project and the publisher before it: all of that is in the base URL.
+VERTEX = Gemini("")

@@ -144,7 +144,7 @@ def _request(asked: ChatRequest, body: JSON, model: str, ways: Ways) -> WireRequ
 
 def _path(asked: ChatRequest, model: str) -> str:
     method = "streamGenerateContent?alt=sse" if asked.stream else "generateContent"
-    return f"/v1beta/models/{quote(_bare(model), safe='')}:{method}"
+    return f"/models/{quote(_bare(model), safe='')}:{method}"
 
 
 def _bare(model: str) -> str:

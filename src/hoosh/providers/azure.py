@@ -1,0 +1,20 @@
+"""Azure OpenAI: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle (read 2026-11).
+
+Its v1 API at https://RESOURCE.openai.azure.com/openai/v1; `model` is a deployment's name. Grok is served there, too.
+"""
+
+from hoosh.dialects import Ways
+from hoosh.dialects.openai_chat import DIALECT
+from hoosh.providers import Provider, mends
+from hoosh.providers.auth import api_key
+
+PROVIDER = Provider(
+    name="azure",
+    title="Azure OpenAI",
+    dialect=DIALECT,
+    base_url="",
+    docs="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
+    sign=api_key,
+    env=("AZURE_OPENAI_API_KEY",),
+    ways=Ways(mends=(mends.reasoning_counted,)),
+)
