@@ -154,55 +154,57 @@ class Decoder(Protocol):
 
 
 class Translating:
-    """A reply in the provider's dialect becomes events."""
+    """A reply in the provider's dialect becomes events. What stands before a failure in the same piece of bytes is told
+    before it is raised: where the network cut the reply must not matter.
+    """
 
-    __slots__ = ("_reader", "_splitter")
+    __slots__ = ("_failed", "_reader", "_splitter")
 
     def __init__(self, splitter: Splitter, reader: Reader) -> None:
         self._splitter = splitter
         self._reader = reader
+        self._failed: UpstreamError | None = None
 
     def feed(self, data: bytes) -> list[Event]:
+        if self._failed is not None:
+            raise self._failed
         return self._read(_split(self._splitter, data))
 
     def eof(self) -> list[Event]:
+        if self._failed is not None:
+            raise self._failed
         events = self._read(self._splitter.eof())
+        if self._failed is not None:
+            raise self._failed
         events += self._reader.end()
         return events
 
     def _read(self, frames: list[Frame]) -> list[Event]:
         events: list[Event] = []
-        for frame in frames:
-            events += _read(self._reader, frame)[1]
+        try:
+            for frame in frames:
+                self._take(frame, events)
+        except UpstreamError as error:
+            if not events:
+                raise
+            self._failed = error
         return events
 
+    def _take(self, frame: Frame, events: list[Event]) -> None:
+        events += _read(self._reader, frame)[1]
 
-class PassingOn:
+
+class PassingOn(Translating):
     """A reply in the client's own dialect passes through as the bytes that it is, and is read on the way."""
 
-    __slots__ = ("_reader", "_splitter")
+    __slots__ = ()
 
-    def __init__(self, splitter: Splitter, reader: Reader) -> None:
-        self._splitter = splitter
-        self._reader = reader
-
-    def feed(self, data: bytes) -> list[Event]:
-        return self._read(_split(self._splitter, data))
-
-    def eof(self) -> list[Event]:
-        events = self._read(self._splitter.eof())
-        events += self._reader.end()
-        return events
-
-    def _read(self, frames: list[Frame]) -> list[Event]:
-        events: list[Event] = []
-        for frame in frames:
-            data, meaning = _read(self._reader, frame)
-            if data:
-                events.append(Raw(data, tuple(meaning)))
-            else:
-                events += meaning
-        return events
+    def _take(self, frame: Frame, events: list[Event]) -> None:
+        data, meaning = _read(self._reader, frame)
+        if data:
+            events.append(Raw(data, tuple(meaning)))
+        else:
+            events += meaning
 
 
 def _split(splitter: Splitter, data: bytes) -> list[Frame]:

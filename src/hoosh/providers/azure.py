@@ -1,11 +1,10 @@
 """Azure OpenAI: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle (read 2026-11).
 
-Its v1 API at https://RESOURCE.openai.azure.com/openai/v1; `model` is a deployment's name. Grok is served there, too.
+Its v1 API at https://RESOURCE.openai.azure.com/openai/v1; `model` is a deployment's name.
 """
 
-from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider, mends
+from hoosh.providers import Provider
 from hoosh.providers.auth import api_key
 
 PROVIDER = Provider(
@@ -16,5 +15,4 @@ PROVIDER = Provider(
     docs="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
     sign=api_key,
     env=("AZURE_OPENAI_API_KEY",),
-    ways=Ways(mends=(mends.reasoning_counted,)),
 )

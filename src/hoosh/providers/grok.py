@@ -2,7 +2,7 @@
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.providers import Provider, mends, quirks
+from hoosh.providers import Provider, quirks
 
 PROVIDER = Provider(
     name="grok",
@@ -18,6 +18,5 @@ PROVIDER = Provider(
             quirks.for_models(r"grok-(3-mini|[4-9]|code)", quirks.drop("presence_penalty", "frequency_penalty")),
             quirks.in_messages(quirks.only_users_have_names, mark=b'"name"'),
         ),
-        mends=(mends.reasoning_counted,),
     ),
 )

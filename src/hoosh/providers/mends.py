@@ -29,19 +29,6 @@ def usage_on_top(payload: JSON) -> bool:
     return True
 
 
-def reasoning_counted(payload: JSON) -> bool:
-    """xAI: `completion_tokens` leaves reasoning out, though `total_tokens` has it; OpenAI's includes it."""
-    usage = payload.get("usage")
-    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
-    if not isinstance(usage, dict) or not isinstance(details, dict):
-        return False
-    reasoning, completion = _count(details.get("reasoning_tokens")), _count(usage.get("completion_tokens"))
-    if not reasoning or _count(usage.get("prompt_tokens")) + completion + reasoning != usage.get("total_tokens"):
-        return False
-    usage["completion_tokens"] = completion + reasoning
-    return True
-
-
 def model_without_path(payload: JSON) -> bool:
     """llama.cpp: `model` may be the file that was loaded; where it lies is nobody's business."""
     model = payload.get("model")
@@ -59,7 +46,3 @@ def _answers(payload: JSON) -> list[JSON]:
 def _objects(given: object) -> list[JSON]:
     """Those items of a list that are objects; what has another shape is the reader's to refuse."""
     return [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
-
-
-def _count(given: object) -> int:
-    return given if isinstance(given, int) else 0

@@ -21,6 +21,7 @@ from wire_corpus import (
 # What is said otherwise than it was recorded, by the place where it differs, and why.
 ON_PURPOSE: dict[str, tuple[str | tuple[str, ...], str]] = {
     "anthropic-rig-399ec4a4": ("tools[", "21 strict tools were refused, so none of them is strict"),
+    "anthropic-rig-50043f97": ("tools[0].input_schema", "the schema `true` was refused"),
     "anthropic-rig-55f75ad8": ("tools[0].input_schema.type", "a schema without a type was refused"),
     "anthropic-rig-d9520717": ("tools[0].input_schema.type", "a schema without a type was refused"),
     "anthropic-rig-d32fed39": ("tools[0].input_schema.type", "a schema of another type was refused"),
@@ -31,7 +32,6 @@ ON_PURPOSE: dict[str, tuple[str | tuple[str, ...], str]] = {
 }
 # Not even sent: they were refused by the provider too.
 REFUSED_HERE = {
-    "anthropic-rig-50043f97": "tools[0].function.parameters",  # the schema is `true`
     "anthropic-rig-bdbd4964": "temperature",  # -5
 }
 

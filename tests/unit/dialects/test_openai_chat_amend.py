@@ -159,6 +159,48 @@ def test_counts_in_other_forms_and_places(usage: JSON) -> None:
         assert events == [Text("a"), Finish("stop"), Metered(Usage(input=3, output=2))]
 
 
+def told(usage: JSON) -> JSON:
+    """The usage object that a client of the same dialect is sent."""
+    (sent,), _ = passed([{"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage}], WHOLE)
+    shown: JSON = sent["usage"]
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "reasoning", "total", "counted"),
+    [
+        (12, 2, 320, 334, 322),
+        (12, 322, 320, 334, 322),  # it is in it already
+        (12, 2, 0, 14, 2),
+        (12, 2, None, 14, 2),
+        (12, 2, 320, None, 2),
+    ],
+)
+def test_reasoning_is_counted_as_output(
+    prompt: int, completion: int, reasoning: int | None, total: int | None, counted: int
+) -> None:
+    """xAI leaves it out of `completion_tokens`, though `total_tokens` has it."""
+    details = {"reasoning_tokens": reasoning, "audio_tokens": 0}
+    usage: JSON = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+    usage["cost_in_usd_ticks"] = 7
+    usage["completion_tokens_details"] = details
+    assert told(usage) == {**usage, "completion_tokens": counted}
+
+
+def test_cached_tokens_by_another_name() -> None:
+    usage: JSON = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "prompt_cache_hit_tokens": 3}
+    assert told(usage) == {**usage, "prompt_tokens_details": {"cached_tokens": 3}}
+    usage["prompt_tokens_details"] = {"cached_tokens": 3, "audio_tokens": 0}
+    assert told(usage) == usage
+
+
+def test_usage_within_a_choice_is_told_where_clients_look() -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop", "usage": usage}
+    (sent,), _ = passed([{"choices": [choice]}])
+    assert sent["usage"] == usage
+
+
 def test_events_where_a_whole_reply_was_asked_for() -> None:
     body = (
         b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'

@@ -13,7 +13,6 @@ from hoosh.providers.registry import PROVIDERS, find
 EVERY: tuple[Mend, ...] = (
     mends.no_empty_calls,
     mends.usage_on_top,
-    mends.reasoning_counted,
     mends.model_without_path,
 )
 
@@ -55,35 +54,6 @@ def test_usage_on_top(payload: JSON, usage: object) -> None:
     assert payload.get("usage") == usage
 
 
-def used(prompt: object, completion: object, reasoning: object, total: object) -> JSON:
-    return {
-        "usage": {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": total,
-            "completion_tokens_details": {"reasoning_tokens": reasoning},
-        }
-    }
-
-
-@pytest.mark.parametrize(
-    ("payload", "completion"),
-    [
-        (used(12, 2, 320, 334), 322),
-        (used(12, 322, 320, 334), 322),  # they are included already
-        (used(12, 2, 0, 14), 2),
-        (used(12, 2, None, 14), 2),
-        (used(12, 2, "many", 14), 2),
-        (used(12, 2, 320, None), 2),
-        ({"usage": {"completion_tokens": 2}}, 2),
-    ],
-)
-def test_reasoning_counted(payload: JSON, completion: int) -> None:
-    before, total = payload["usage"]["completion_tokens"], payload["usage"].get("total_tokens")
-    assert mends.reasoning_counted(payload) is (before != completion)
-    assert (payload["usage"]["completion_tokens"], payload["usage"].get("total_tokens")) == (completion, total)
-
-
 @pytest.mark.parametrize(
     ("model", "shown"),
     [
@@ -111,8 +81,6 @@ def test_model_without_path(model: str | None, shown: str | None) -> None:
     [
         ("mistral", (mends.no_empty_calls,)),
         ("groq", (mends.usage_on_top,)),
-        ("grok", (mends.reasoning_counted,)),
-        ("azure", (mends.reasoning_counted,)),
         ("llamacpp", (mends.model_without_path,)),
         ("embedded", (mends.model_without_path,)),
         ("lmstudio", (mends.no_empty_calls,)),
@@ -125,7 +93,7 @@ def test_who_has_which(provider: str, wanted: tuple[Mend, ...]) -> None:
 
 
 def test_nobody_else_has_any() -> None:
-    mended = {"mistral", "groq", "grok", "azure", "llamacpp", "embedded", "lmstudio"}
+    mended = {"mistral", "groq", "llamacpp", "embedded", "lmstudio"}
     assert {kind.name for kind in PROVIDERS if kind.ways.mends} == mended
 
 

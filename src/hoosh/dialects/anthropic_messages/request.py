@@ -240,7 +240,8 @@ def _tools(tools: tuple[Tool, ...]) -> list[JSON]:
 
 def _schema(k: int, schema: bytes) -> JSON:
     try:
-        fields: JSON = dict(_fields.decode(schema)) if schema not in (b"", b"null") else {}
+        # `true` is JSON Schema's word for anything at all.
+        fields: JSON = dict(_fields.decode(schema)) if schema not in (b"", b"null", b"true") else {}
     except msgspec.DecodeError as error:
         where = f"tools[{k}].function.parameters"
         raise BadRequest(f"{where}: expected a JSON Schema, which is an object", param=where) from error

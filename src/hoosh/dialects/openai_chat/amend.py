@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hoosh.core.events import ToolDelta
+from hoosh.core.usage import Usage
 from hoosh.dialects import JSON
 
 _encode = msgspec.json.Encoder().encode
@@ -59,6 +60,18 @@ def complete(payload: JSON, found: list[Found], *, stream: bool) -> None:
                 function["arguments"] = end.arguments
         if said.rest:
             answer["tool_calls"] = calls
+
+
+def complete_usage(said: JSON, usage: Usage) -> JSON:
+    """The provider's usage object, and in OpenAI's words what it says in others."""
+    told = {**said, "prompt_tokens": usage.input, "completion_tokens": usage.output}
+    for name, key, count in (
+        ("prompt_tokens_details", "cached_tokens", usage.cached),
+        ("completion_tokens_details", "reasoning_tokens", usage.reasoning),
+    ):
+        if count:
+            told[name] = {**(said.get(name) or {}), key: count}
+    return told
 
 
 def objects(given: object) -> list[JSON]:

@@ -17,7 +17,7 @@ from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Re
 from hoosh.core.usage import Usage
 from hoosh.dialects import Ways
 from hoosh.dialects.openai import faults
-from hoosh.dialects.openai_chat.amend import Found, complete, put_right
+from hoosh.dialects.openai_chat.amend import Found, complete, complete_usage, put_right
 
 # Words that providers use beyond OpenAI's own; an unknown word counts as stop.
 FINISH: dict[str, FinishReason] = {
@@ -93,7 +93,9 @@ class _Usage(msgspec.Struct):
     input_tokens: int | None = None
     completion_tokens: int | None = None
     output_tokens: int | None = None
-    prompt_cache_hit_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek
+    num_cached_tokens: int | None = None  # Mistral
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
@@ -159,10 +161,15 @@ class ChatReader:
         if not usable:
             raw = b""
         elif self._lacking:
-            raw = self._completed(data)
+            data = self._completed(data)
+            raw = self._written(data)
         if (said := _usage_in(chunk)) not in _NULLS:
             if usage := read_usage(said):
                 events.append(Metered(usage))
+                if raw and not _says_all(bytes(chunk.usage), usage):
+                    payload = _json.decode(data)
+                    payload["usage"] = complete_usage(_json.decode(said), usage)
+                    raw = self._written(_encode(payload))
             if self._asked.stream and not choices and not self._asked.include_usage:
                 raw = b""  # the gateway asked for this chunk, the client did not
         return raw, events
@@ -198,7 +205,7 @@ class ChatReader:
     def _completed(self, data: bytes) -> bytes:
         payload = _json.decode(data)
         complete(payload, self._found, stream=self._asked.stream)
-        return self._written(_encode(payload))
+        return _encode(payload)
 
     def _choice(self, choice: _Choice, events: list[Meaning], *, whole: bool) -> bool:
         """Does the choice have the form that was asked for? Else a streamed call is told it as events."""
@@ -325,15 +332,29 @@ def read_usage(data: bytes) -> Usage | None:
     except msgspec.DecodeError:
         return None
     details, more = said.prompt_tokens_details or _InputDetails(), said.completion_tokens_details or _OutputDetails()
+    prompt, completion = said.prompt_tokens or said.input_tokens or 0, said.completion_tokens or said.output_tokens or 0
+    reasoning = more.reasoning_tokens or 0
+    if reasoning and prompt + completion + reasoning == said.total_tokens:  # xAI leaves it out of the completion
+        completion += reasoning
     usage = Usage(
-        input=said.prompt_tokens or said.input_tokens or 0,
-        cached=details.cached_tokens or said.prompt_cache_hit_tokens or 0,
+        input=prompt,
+        cached=details.cached_tokens or said.prompt_cache_hit_tokens or said.num_cached_tokens or 0,
         cache_write=details.cache_write_tokens or 0,
-        output=said.completion_tokens or said.output_tokens or 0,
-        reasoning=more.reasoning_tokens or 0,
+        output=completion,
+        reasoning=reasoning,
     )
     counts = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning)
     return usage if min(counts) >= 0 and usage.total else None
+
+
+def _says_all(data: bytes, usage: Usage) -> bool:
+    """Does the provider's own usage object say the same, in OpenAI's words or in Mistral's, which stand beside them?"""
+    if data in _NULLS:
+        return False
+    said = _usage.decode(data)
+    cached = said.prompt_tokens_details.cached_tokens if said.prompt_tokens_details else None
+    told = (said.prompt_tokens, said.completion_tokens, cached or said.num_cached_tokens or 0)
+    return told == (usage.input, usage.output, usage.cached)
 
 
 def model_ids(body: bytes) -> tuple[str, ...]:
