@@ -236,7 +236,7 @@ def test_tools() -> None:
     assert "tool_choice" not in body
 
 
-@pytest.mark.parametrize("schema", [b"true", b"{", b"[]"])
+@pytest.mark.parametrize("schema", [b"false", b"{", b"[]"])
 def test_a_schema_that_is_no_object_is_refused_with_its_place(schema: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         rendered(tools=(Tool("f"), Tool("g", schema=schema)))
