@@ -7,7 +7,6 @@ import pytest
 
 from hoosh.core.chat import (
     ChatRequest,
-    Effort,
     FilePart,
     ForeignPart,
     ForeignTool,
@@ -59,7 +58,7 @@ def test_the_least_that_can_be_asked() -> None:
     assert request.headers == ((b"content-type", b"application/json"), (b"anthropic-version", b"2023-06-01"))
     assert json.loads(request.body) == {
         "model": "claude-haiku-4-5",
-        "max_tokens": 4096,
+        "max_tokens": 32000,
         "messages": [{"role": "user", "content": [text("hello")]}],
     }
 
@@ -270,42 +269,6 @@ def test_tool_choice(choice: ToolChoice | None, parallel: bool | None, wanted: J
 
 def test_a_choice_without_tools_is_not_said() -> None:
     assert "tool_choice" not in rendered(tool_choice=ToolChoice("auto"), parallel_tools=False)
-
-
-@pytest.mark.parametrize(
-    ("model", "effort", "wanted"),
-    [
-        ("claude-opus-4-7", "high", "high"),
-        ("claude-opus-4-7", "xhigh", "xhigh"),
-        ("claude-fable-5-1", "minimal", "low"),
-        ("claude-opus-4-6", "xhigh", "high"),
-        ("claude-sonnet-4-6", "medium", "medium"),
-        ("anthropic.claude-opus-4-8-v1", "low", "low"),
-        ("another-model", "low", "low"),
-        ("claude-opus-4-7", "none", None),
-        ("claude-opus-4-7", None, None),
-        ("claude-haiku-4-5-20251001", "high", None),
-        ("claude-sonnet-4-20250514", "high", None),
-        ("claude-3-7-sonnet-20250219", "high", None),
-    ],
-)
-def test_effort_is_adaptive_thinking_for_the_models_that_have_it(
-    model: str, effort: Effort | None, wanted: str | None
-) -> None:
-    body = rendered(model=model, effort=effort, sampling=Sampling(temperature=0.5))
-    if wanted is None:
-        assert "thinking" not in body
-        assert "output_config" not in body
-    else:
-        assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
-        assert body["output_config"] == {"effort": wanted}
-        assert body["max_tokens"] == 16384
-        assert "temperature" not in body
-
-
-@pytest.mark.parametrize(("model", "tokens"), [("claude-opus-4-8", 4096), ("claude-sonnet-5", 16384)])
-def test_a_model_that_always_thinks_gets_room_for_it(model: str, tokens: int) -> None:
-    assert rendered(model=model)["max_tokens"] == tokens
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import msgspec
 
 from hoosh.core.chat import (
     ChatRequest,
-    Effort,
     FilePart,
     ForeignPart,
     ImagePart,
@@ -29,6 +28,7 @@ from hoosh.core.errors import BadRequest
 from hoosh.core.features import OWN_FIELDS, lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
+from hoosh.dialects.anthropic_messages.thinking import Generation, generation_of, thinking
 from hoosh.dialects.anthropic_messages.words import NAME
 
 PATH = "/v1/messages"
@@ -62,27 +62,13 @@ LOSSES = frozenset(
     }
 )
 
-# max_tokens is required and there is no "as much as possible"; 4096 is the most that every Claude takes.
-DEFAULT_OUTPUT_TOKENS = 4096
-# Thinking counts towards max_tokens: with 4096 it could leave nothing for the answer.
-DEFAULT_THINKING_TOKENS = 16384
-# Less is a 400, and so is a budget that leaves nothing of max_tokens.
-MIN_THINKING_TOKENS = 1024
 # One more is a 400: "Too many strict tools (21). The maximum number of strict tools supported is 20."
 MAX_STRICT_TOOLS = 20
 
-_Generation = tuple[int, int]
-# Adaptive thinking and effort; before it, thinking needs a budget, which later models refuse.
-_EFFORT_SINCE: _Generation = (4, 6)
 # temperature and top_p exclude each other.
-_ONE_SAMPLER_SINCE: _Generation = (4, 5)
+_ONE_SAMPLER_SINCE: Generation = (4, 5)
 # "temperature is deprecated for this model", and so are top_p and top_k.
-_NO_SAMPLING_SINCE: _Generation = (4, 7)
-# Thinks unless told not to.
-_THINKS_SINCE: _Generation = (5, 0)
-
-# claude-3-7-sonnet-20250219, claude-opus-4-1, claude-sonnet-4-20250514, anthropic.claude-fable-5-1, claude-2.1
-_NAME = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+_NO_SAMPLING_SINCE: Generation = (4, 7)
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
@@ -94,11 +80,9 @@ _encode = msgspec.json.Encoder().encode
 
 def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     """Raises BadRequest naming the message or the tool that cannot be said."""
-    request = _request(_body(asked, model), ways)
-    unsaid = LOSSES
-    if asked.thinking_tokens and _is_adaptive(_generation(model)):  # such a model measures for itself
-        unsaid |= {"thinking_tokens"}
-    return msgspec.structs.replace(request, dropped=lost(asked, unsaid, NAME))
+    body = _body(asked, model)
+    dropped = lost(asked, LOSSES | _unsaid(asked, body), NAME)
+    return msgspec.structs.replace(_request(body, ways), dropped=dropped)
 
 
 def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
@@ -123,11 +107,10 @@ def _request(body: JSON, ways: Ways) -> WireRequest:
 
 
 def _body(asked: ChatRequest, model: str) -> JSON:
-    generation = _generation(model)
-    effort = _effort(asked.effort, generation)
+    generation = generation_of(model)
+    thoughts = thinking(asked, generation)
     system, turns = _conversation(asked.messages)
-    room = _default_tokens(effort, generation) + (asked.thinking_tokens or 0)
-    body: JSON = {"model": model, "max_tokens": asked.max_output_tokens or room}
+    body: JSON = {"model": model, "max_tokens": thoughts.max_tokens}
     if system:
         body["system"] = system
     body["messages"] = turns
@@ -138,12 +121,10 @@ def _body(asked: ChatRequest, model: str) -> JSON:
         body["tools"] = [*_tools(asked.tools), *foreign]
         if (choice := _choice(asked)) is not None:
             body["tool_choice"] = choice
-    thinking = _thinking(asked, effort, generation, body["max_tokens"])
-    if thinking:
-        body["thinking"] = thinking
-    if thinking.get("type", "disabled") == "disabled":
+    body |= thoughts.fields
+    if not thoughts.on:
         body |= _sampling(asked, generation)
-    if output := _output(asked, effort):
+    if output := _output(asked, thoughts.effort):
         body["output_config"] = output
     if stop := [text for text in asked.sampling.stop if text.strip()]:
         body["stop_sequences"] = stop
@@ -163,43 +144,18 @@ def _add(body: JSON, extra: tuple[tuple[str, bytes], ...]) -> None:
             body.setdefault(name, msgspec.Raw(value))
 
 
-def _is_adaptive(generation: _Generation | None) -> bool:
-    return generation is not None and generation >= _EFFORT_SINCE
+def _unsaid(asked: ChatRequest, body: JSON) -> set[str]:
+    """What this model takes no word of, or none beside what else is asked."""
+    thinks = body.get("thinking", {}).get("type", "disabled") != "disabled" or "effort" in body.get("output_config", ())
+    words = {f"sampling.{name}" for name in ("temperature", "top_p", "top_k") if name not in body}
+    if not thinks and asked.effort != "none":
+        words |= {"effort", "effort.level"}
+    if asked.thinking_tokens and "budget_tokens" not in body.get("thinking", ()):  # such a model measures for itself
+        words.add("thinking_tokens")
+    return words
 
 
-def _thinking(asked: ChatRequest, effort: str, generation: _Generation | None, max_tokens: int) -> JSON:
-    """A budget for those that take one, else the model's own measure; {} leaves it to the model."""
-    wanted = asked.thinking_tokens
-    if wanted == 0:
-        return {"type": "disabled"}
-    if wanted is None or _is_adaptive(generation):
-        # Since 4.7 the text of a thought stays empty unless it is asked for.
-        return {"type": "adaptive", "display": "summarized"} if effort or wanted else {}
-    budget = min(max(wanted, MIN_THINKING_TOKENS), max_tokens - 1)
-    return {"type": "enabled", "budget_tokens": budget} if budget >= MIN_THINKING_TOKENS else {}
-
-
-def _generation(model: str) -> _Generation | None:
-    """None for a name that is not Claude's: a server of this dialect with models of its own."""
-    found = _NAME.search(model)
-    return (int(found[1]), int(found[2] or 0)) if found else None
-
-
-def _effort(effort: Effort | None, generation: _Generation | None) -> str:
-    if effort is None or effort == "none" or (generation and generation < _EFFORT_SINCE):
-        return ""
-    if effort == "minimal":
-        return "low"
-    # "This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium." (Opus 4.6)
-    return "high" if effort == "xhigh" and generation == _EFFORT_SINCE else effort
-
-
-def _default_tokens(effort: str, generation: _Generation | None) -> int:
-    thinks = effort or (generation and generation >= _THINKS_SINCE)
-    return DEFAULT_THINKING_TOKENS if thinks else DEFAULT_OUTPUT_TOKENS
-
-
-def _sampling(asked: ChatRequest, generation: _Generation | None) -> JSON:
+def _sampling(asked: ChatRequest, generation: Generation | None) -> JSON:
     """Only without thinking, which pins the temperature."""
     given = asked.sampling
     if generation and generation >= _NO_SAMPLING_SINCE:
@@ -320,7 +276,7 @@ def _block(i: int, part: Part) -> JSON | None:
                 result["is_error"] = True
             return _marked(result, part.cache)
         case FilePart():
-            return _document(part)
+            return _document(i, part)
         case ForeignPart(dialect=dialect):
             return cast("JSON", _json.decode(part.json)) if dialect == NAME else None
 
@@ -359,7 +315,7 @@ def _input(i: int, arguments: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode())
 
 
-def _document(file: FilePart) -> JSON | None:
+def _document(i: int, file: FilePart) -> JSON | None:
     """PDF and plain text are all that a document may be; None for the rest: sound, another vendor's id."""
     source: JSON
     if file.url:
@@ -367,11 +323,18 @@ def _document(file: FilePart) -> JSON | None:
     elif file.media_type == "application/pdf":
         source = {"type": "base64", "media_type": file.media_type, "data": file.data}
     elif file.media_type == "text/plain":
-        text = base64.b64decode(file.data).decode(errors="replace")
-        source = {"type": "text", "media_type": file.media_type, "data": text}
+        source = {"type": "text", "media_type": file.media_type, "data": _plain(i, file.data)}
     else:
         return None
     document: JSON = {"type": "document", "source": source}
     if file.name:
         document["title"] = file.name
     return _marked(document, file.cache)
+
+
+def _plain(i: int, data: str) -> str:
+    try:
+        return base64.b64decode(data).decode(errors="replace")
+    except ValueError as error:
+        where = f"messages[{i}].content"
+        raise BadRequest(f"{where}: the data of a file must be base64", param=where) from error
