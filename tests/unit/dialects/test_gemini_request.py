@@ -395,3 +395,22 @@ def test_quirks_change_what_is_rendered_and_what_is_passed_on() -> None:
     ways = Ways(quirks=(quirk,))
     assert DIALECT.pass_on(asked(), b'{"contents":[]}', "x", ways).body == b'{"contents":[],"cachedContent":"c"}'
     assert json.loads(DIALECT.render(asked(), "x", ways).body)["cachedContent"] == "c"
+
+
+def test_tokens_to_think_with_and_tools_that_failed() -> None:
+    asked = ChatRequest(
+        model="m",
+        messages=(
+            Message("user", (TextPart("hi"),)),
+            Message("assistant", (ToolCall("c", "f"),)),
+            Message("tool", (ToolResult("c", (TextPart("no such city"),), is_error=True),)),
+        ),
+        thinking_tokens=512,
+        effort="high",
+    )
+    request = DIALECT.render(asked, "gemini-3-pro", Ways())
+    body = json.loads(request.body)
+    assert body["generationConfig"] == {"thinkingConfig": {"thinkingBudget": 512, "includeThoughts": True}}
+    assert body["contents"][2]["parts"][0]["functionResponse"]["response"] == {"error": "no such city"}
+    assert request.dropped == ()
+    assert DIALECT.render(asked, "gemini-2.0-flash", Ways()).dropped == ("effort", "effort.level", "thinking_tokens")

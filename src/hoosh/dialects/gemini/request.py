@@ -49,9 +49,7 @@ LOSSES = frozenset(
         "response_format.strict",
         "sampling.min_p",
         "system.position",
-        "thinking_tokens",
         "tool.strict",
-        "tool_result.error",
         "user",
         "verbosity",
     }
@@ -119,11 +117,12 @@ def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
         if asked.tool_choice:
             body["toolConfig"] = {"functionCallingConfig": _calling(asked.tool_choice)}
     config = _sampling(asked) | _format(asked.response_format)
-    if thinking := _thinking(asked.effort, model, generation):
+    if thinking := _thinking(asked, model, generation):
         config["thinkingConfig"] = thinking
     if config:
         body["generationConfig"] = config
-    return msgspec.structs.replace(_request(asked, body, model, ways), dropped=lost(asked, LOSSES, NAME))
+    unsaid = LOSSES if thinking else LOSSES | {"effort", "effort.level", "thinking_tokens"}
+    return msgspec.structs.replace(_request(asked, body, model, ways), dropped=lost(asked, unsaid, NAME))
 
 
 def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
@@ -158,17 +157,21 @@ def _generation(model: str) -> _Generation | None:
     return (int(found[1]), int(found[2] or 0)) if found[1] else _LATEST
 
 
-def _thinking(effort: Effort | None, model: str, generation: _Generation | None) -> JSON:
-    if effort is None or generation is None or generation < _BUDGET_SINCE:
+def _thinking(asked: ChatRequest, model: str, generation: _Generation | None) -> JSON:
+    """A count wins over a degree, which the API refuses beside it."""
+    effort, tokens = asked.effort, asked.thinking_tokens
+    if (effort is None and tokens is None) or generation is None or generation < _BUDGET_SINCE:
         return {}
     pro = "-pro" in model
     thinking: JSON
-    if generation >= _LEVEL_SINCE:
+    if tokens is not None or effort is None:
+        thinking = {"thinkingBudget": tokens}
+    elif generation >= _LEVEL_SINCE:
         level = _LEVELS[effort]
         thinking = {"thinkingLevel": "low" if pro and level == "minimal" else level}
     else:
         thinking = {"thinkingBudget": max(_BUDGETS[effort], _LEAST_PRO_BUDGET) if pro else _BUDGETS[effort]}
-    if effort != "none":
+    if thinking.get("thinkingBudget") != 0 and effort != "none":
         thinking["includeThoughts"] = True
     return thinking
 
@@ -300,7 +303,7 @@ class _Conversation:
         text = "".join(part.text for part in result.parts if isinstance(part, TextPart))
         images = [_image(i, part) for part in result.parts if isinstance(part, ImagePart)]
         said: JSON = {"id": result.call_id} if result.call_id else {}
-        said |= {"name": name, "response": _response(text)}
+        said |= {"name": name, "response": {"error": text} if result.is_error else _response(text)}
         if images and self._newest:
             said["parts"] = images
             images = []

@@ -3,7 +3,7 @@ gets of it.
 """
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -20,6 +20,21 @@ MAX_MODEL_CHARS = 256
 TOO_DEEP = "the request body is nested too deep"
 JSON_TYPE = (b"content-type", b"application/json")
 
+# Fields of OpenAI's that have a name in core.features.
+_FEATURES = MappingProxyType(
+    {
+        "user": "user",
+        "verbosity": "verbosity",
+        "parallel_tool_calls": "parallel_tools",
+        **{
+            name: f"sampling.{name}"
+            for name in ("logprobs", "top_logprobs", "top_k", "min_p", "presence_penalty", "frequency_penalty")
+        },
+    }
+)
+# What quirks take out is said otherwise, or is the gateway's own business.
+_SETTLED = frozenset({"stream_options", "max_tokens", "max_completion_tokens"})
+_NULL = msgspec.Raw(b"null")
 _WORDS = MappingProxyType({"str": "string", "int": "integer", "float": "number", "bool": "boolean"})
 _MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
@@ -82,13 +97,22 @@ def request(path: str, fields: JSON, quirks: Sequence[Quirk]) -> WireRequest:
     for name in OWN_FIELDS:
         fields.pop(name, None)
     try:
-        for quirk in quirks:
-            quirk(fields)
-        return WireRequest(path=path, body=_encode(fields), headers=(JSON_TYPE,))
+        dropped = tuple(_taken_out(fields, quirks))
+        return WireRequest(path=path, body=_encode(fields), headers=(JSON_TYPE,), dropped=dropped)
     except msgspec.ValidationError as error:  # in what nobody had to read: 1e999, say
         raise wrong(error) from error
     except RecursionError as error:
         raise BadRequest(TOO_DEEP, param="body") from error
+
+
+def _taken_out(fields: JSON, quirks: Sequence[Quirk]) -> Iterator[str]:
+    """Applies the quirks; what one of them takes out and puts nowhere else, the provider cannot be told."""
+    for quirk in quirks:
+        before = dict(fields)
+        quirk(fields)
+        if fields.keys() <= before.keys():
+            gone = [name for name in before if name not in fields and name not in _SETTLED]
+            yield from (_FEATURES.get(name, f"extra.{name}") for name in gone if before[name] not in (None, _NULL))
 
 
 def passed_on(path: str, body: bytes, model: str, quirks: Sequence[Quirk]) -> WireRequest:

@@ -397,7 +397,8 @@ def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     dropped = lost(asked, LOSSES if ways.cache_marks else _UNMARKED, NAME)
     if "cache" in dropped:
         asked = canonical.without_marks(asked)
-    return msgspec.structs.replace(_request(asked, canonical.body(asked, model), ways), dropped=dropped)
+    request = _request(asked, canonical.body(asked, model), ways)
+    return msgspec.structs.replace(request, dropped=(*dropped, *request.dropped))
 
 
 def _request(asked: ChatRequest, fields: JSON, ways: Ways) -> WireRequest:
