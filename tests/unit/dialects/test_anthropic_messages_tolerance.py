@@ -4,7 +4,7 @@ import pytest
 
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import BadUpstream
-from hoosh.core.events import Event, Finish, Metered, Opened, Text, ToolDelta
+from hoosh.core.events import Citation, Event, Finish, Metered, Opened, Text, ToolDelta
 from hoosh.core.usage import Usage
 from hoosh.dialects import Translating, Ways
 from hoosh.dialects.anthropic_messages import DIALECT
@@ -104,3 +104,23 @@ def test_the_content_type_is_not_trusted(content_type: bytes) -> None:
     for stream in (True, False):
         translating = decoder(stream=stream, content_type=content_type)
         assert translating.feed(body) + translating.eof() == [OPENED, Finish("stop")]
+
+
+def test_sources_of_the_web() -> None:
+    web = b'{"type":"web_search_result_location","url":"https://a","title":"A","cited_text":"q","encrypted_index":"e"}'
+    page = b'{"type":"page_location","document_index":0,"document_title":"D","cited_text":"q"}'
+    assert streamed(
+        begin(0, b'{"type":"text","text":"","citations":[]}'),
+        piece(0, b'{"type":"text_delta","text":"a"}'),
+        piece(0, b'{"type":"citations_delta","citation":%b}' % web),
+        piece(0, b'{"type":"citations_delta","citation":%b}' % page),
+        piece(0, b'{"type":"citations_delta","citation":null}'),
+        ending(b"end_turn"),
+    ) == [OPENED, Text("a"), Citation("https://a", "A", "q"), Finish("stop")]
+    text = b'{"type":"text","text":"a","citations":[%b,%b]}' % (web, page)
+    assert whole(b'{"type":"message","content":[%b],"stop_reason":"end_turn"}' % text) == [
+        Opened(),
+        Text("a"),
+        Citation("https://a", "A", "q"),
+        Finish("stop"),
+    ]

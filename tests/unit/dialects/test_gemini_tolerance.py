@@ -1,10 +1,12 @@
 """What Gemini's replies may hold beyond what its documents promise: literal bytes."""
 
+import json
+
 import pytest
 
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import BadUpstream, CredentialRefused, Overloaded, Throttled, UpstreamError
-from hoosh.core.events import Event, Finish, Metered, Opened, Reasoning, Text, ToolDelta
+from hoosh.core.events import Citation, Event, Finish, Logprobs, Media, Metered, Opened, Reasoning, Text, ToolDelta
 from hoosh.core.usage import Usage
 from hoosh.dialects import Translating, Ways
 from hoosh.dialects.gemini import DIALECT
@@ -58,7 +60,7 @@ def test_null_is_as_good_as_nothing() -> None:
 def test_parts_of_tools_that_the_provider_runs_are_no_calls() -> None:
     parts = (
         b'{"executableCode":{"code":"1"}},{"codeExecutionResult":{"output":"1"}},{"toolCall":{"id":"t"}},'
-        b'{"toolResponse":{}},{"inlineData":{"data":"AA=="}},{"future":1},{"thought":true,"text":"t"},{"text":"a"}'
+        b'{"toolResponse":{}},{"inlineData":{}},{"future":1},{"thought":true,"text":"t"},{"text":"a"}'
     )
     assert events(b'{"candidates":[{"finishReason":"STOP","content":{"parts":[%b]}}]}' % parts) == [
         Reasoning("t"),
@@ -95,3 +97,53 @@ def test_errors_after_a_200(error: bytes, kind: type[UpstreamError], status: int
         with pytest.raises(kind, match=r"^busy$") as caught:
             events(body % error)
         assert caught.value.upstream_status == status
+
+
+def test_pictures_and_files_that_the_model_made() -> None:
+    parts = (
+        b'{"inlineData":{"mimeType":"image/png","data":"AA=="}},{"fileData":{"mimeType":"video/mp4","fileUri":"gs://b/o"}}'
+        b',{"thought":true,"inlineData":{"mimeType":"image/png","data":"BB=="}}'
+    )
+    assert events(b'{"candidates":[{"finishReason":"STOP","content":{"parts":[%b]}}]}' % parts) == [
+        Media("image/png", "AA=="),
+        Media("video/mp4", url="gs://b/o"),
+        Finish("stop"),
+    ]
+
+
+def test_sources_are_told_once() -> None:
+    chunk = (
+        b'data: {"candidates":[{"content":{"parts":[{"text":"a"}]},"groundingMetadata":{"groundingChunks":['
+        b'{"web":{"uri":"https://a","title":"A"}},{"web":null},{"retrievedContext":{}}],"webSearchQueries":["q"]}}]}\n\n'
+    )
+    assert events(chunk + chunk + ending('"STOP"')) == [
+        Text("a"),
+        Citation("https://a", "A"),
+        Text("a"),
+        Finish("stop"),
+    ]
+
+
+def test_logprobs_in_openais_form() -> None:
+    result = (
+        b'{"chosenCandidates":[{"token":"\xc3\xa9","tokenId":7,"logProbability":-0.5},{"token":"b","logProbability":0}],'
+        b'"topCandidates":[{"candidates":[{"token":"a","logProbability":-1}]}]}'
+    )
+    said = events(b'{"candidates":[{"finishReason":"STOP","logprobsResult":%b}]}' % result)
+    assert isinstance(said[0], Logprobs)
+    assert json.loads(said[0].content) == [
+        {
+            "token": "é",
+            "logprob": -0.5,
+            "bytes": [195, 169],
+            "top_logprobs": [{"token": "a", "logprob": -1.0, "bytes": [97]}],
+        },
+        {"token": "b", "logprob": 0.0, "bytes": [98], "top_logprobs": []},
+    ]
+    assert events(b'{"candidates":[{"finishReason":"STOP","logprobsResult":{}}]}') == [Finish("stop")]
+
+
+@pytest.mark.parametrize("odd", [b"7", b'"x"', b'{"groundingChunks":7,"chosenCandidates":{}}'])
+def test_what_stands_beside_the_words_costs_nothing(odd: bytes) -> None:
+    body = b'{"candidates":[{"finishReason":"STOP","groundingMetadata":%b,"logprobsResult":%b}]}' % (odd, odd)
+    assert events(body) == [Finish("stop")]

@@ -12,6 +12,7 @@ import msgspec
 from hoosh.codecs import Frame
 from hoosh.core.errors import BadUpstream, Truncated
 from hoosh.core.events import (
+    Citation,
     Finish,
     FinishReason,
     Meaning,
@@ -61,10 +62,20 @@ class _Delta(_Tagged, gc=False):
     thinking: str | None = None
     signature: str | None = None
     partial_json: str | None = None
+    citation: "_Source | None" = None
+
+
+class _Source(msgspec.Struct, gc=False):
+    """Of the web; a place in a document has no address."""
+
+    url: str | None = None
+    title: str | None = None
+    cited_text: str | None = None
 
 
 class _Block(_Tagged, gc=False):
     text: str | None = None
+    citations: list[_Source] | None = None
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
@@ -120,7 +131,7 @@ _fault = msgspec.json.Decoder(Fault)
 _models = msgspec.json.Decoder(_Models)
 
 _BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
-_DELTAS = frozenset({"text_delta", "thinking_delta", "signature_delta", "input_json_delta"})
+_DELTAS = frozenset({"text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"})
 _OTHER_BLOCK = _Block("")
 _OTHER_DELTA = _Delta("")
 _STOPPED = _End("end_turn")  # a reply that is complete without saying why
@@ -207,7 +218,7 @@ class MessagesReader:
         block = _known(raw, _block, _BLOCKS, _OTHER_BLOCK)
         match block.type:
             case "text":
-                return [Text(block.text)] if block.text else ()
+                return [*([Text(block.text)] if block.text else ()), *_cited(block.citations or ())]
             case "thinking":
                 said, proof = block.thinking or "", block.signature or ""
                 return [Reasoning(said, proof)] if said or proof else ()
@@ -232,6 +243,8 @@ class MessagesReader:
                 return [Reasoning(delta.thinking)] if delta.thinking else ()
             case "signature_delta":
                 return [Reasoning(signature=delta.signature)] if delta.signature else ()
+            case "citations_delta":
+                return _cited((delta.citation,) if delta.citation else ())
         return ()
 
     def _finish_call(self, index: int) -> Sequence[Meaning]:
@@ -273,6 +286,10 @@ class MessagesReader:
                 )
             )
         ]
+
+
+def _cited(sources: Sequence[_Source]) -> list[Meaning]:
+    return [Citation(one.url, one.title or "", one.cited_text or "") for one in sources if one.url]
 
 
 def _used(raw: msgspec.Raw) -> _Usage | None:

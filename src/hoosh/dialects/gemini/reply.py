@@ -12,8 +12,21 @@ import msgspec
 
 from hoosh.codecs import Frame
 from hoosh.core.errors import BadUpstream, Truncated
-from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Text, ToolDelta
+from hoosh.core.events import (
+    Citation,
+    Finish,
+    FinishReason,
+    Logprobs,
+    Meaning,
+    Media,
+    Metered,
+    Opened,
+    Reasoning,
+    Text,
+    ToolDelta,
+)
 from hoosh.core.usage import Usage
+from hoosh.dialects import JSON
 from hoosh.dialects.gemini.faults import Fault, in_reply
 from hoosh.dialects.gemini.pieces import Piece, Pieces
 
@@ -66,15 +79,50 @@ class _Call(msgspec.Struct):
     will_continue: bool | None = msgspec.field(default=None, name="willContinue")
 
 
+class _Blob(msgspec.Struct):
+    media_type: str | None = msgspec.field(default=None, name="mimeType")
+    data: str | None = None
+    url: str | None = msgspec.field(default=None, name="fileUri")
+
+
 class _Part(msgspec.Struct):
     text: str | None = None
     thought: bool | None = None
     signature: str | None = msgspec.field(default=None, name="thoughtSignature")
     call: _Call | None = msgspec.field(default=None, name="functionCall")
+    inline: _Blob | None = msgspec.field(default=None, name="inlineData")
+    file: _Blob | None = msgspec.field(default=None, name="fileData")
 
 
 class _Content(msgspec.Struct):
     parts: list[_Part] | None = None
+
+
+class _Web(msgspec.Struct):
+    uri: str | None = None
+    title: str | None = None
+
+
+class _Ground(msgspec.Struct):
+    web: _Web | None = None
+
+
+class _Grounding(msgspec.Struct):
+    chunks: list[_Ground] | None = msgspec.field(default=None, name="groundingChunks")
+
+
+class _Token(msgspec.Struct):
+    token: str = ""
+    logprob: float = msgspec.field(default=0.0, name="logProbability")
+
+
+class _Top(msgspec.Struct):
+    candidates: list[_Token] = []
+
+
+class _Logprobs(msgspec.Struct):
+    chosen: list[_Token] = msgspec.field(default=[], name="chosenCandidates")
+    top: list[_Top] = msgspec.field(default=[], name="topCandidates")
 
 
 class _Candidate(msgspec.Struct):
@@ -82,6 +130,8 @@ class _Candidate(msgspec.Struct):
     content: _Content | None = None
     finish_reason: _Reason = msgspec.field(default=None, name="finishReason")
     finish_message: str | None = msgspec.field(default=None, name="finishMessage")
+    grounding: msgspec.Raw = msgspec.field(default=_NULL, name="groundingMetadata")
+    logprobs: msgspec.Raw = msgspec.field(default=_NULL, name="logprobsResult")
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -116,6 +166,8 @@ class _Models(msgspec.Struct):
 
 _reply = msgspec.json.Decoder(_Reply | list[_Reply])
 _used: "msgspec.json.Decoder[_Usage | None]" = msgspec.json.Decoder(_Usage | None, strict=False)
+_grounding = msgspec.json.Decoder(_Grounding)
+_logprobs = msgspec.json.Decoder(_Logprobs)
 _models = msgspec.json.Decoder(_Models)
 _encode = msgspec.json.Encoder().encode
 
@@ -129,10 +181,11 @@ def model_ids(body: bytes) -> tuple[str, ...]:
 
 
 class _Choice:
-    __slots__ = ("calls", "open", "reason")
+    __slots__ = ("calls", "cited", "open", "reason")
 
     def __init__(self) -> None:
         self.calls = 0
+        self.cited: set[str] = set()  # chunks repeat their sources
         self.open: Pieces | None = None  # the call whose arguments go on
         self.reason: FinishReason | None = None
 
@@ -198,6 +251,13 @@ class GeminiReader:
         if candidate.content is not None:
             for part in candidate.content.parts or ():
                 self._part(part, choice, index, events)
+        if candidate.logprobs != _NULL:
+            events += _logprobs_of(candidate.logprobs, index)
+        if candidate.grounding != _NULL:
+            for source in _sources(candidate.grounding, index):
+                if source.url not in choice.cited:
+                    choice.cited.add(source.url)
+                    events.append(source)
         reason = candidate.finish_reason
         if reason in _FAILED:
             raise BadUpstream(f"the model failed: {candidate.finish_message or reason}"[:500])
@@ -216,6 +276,8 @@ class GeminiReader:
         else:
             if text:
                 events.append(Text(text, index))
+            if (blob := part.inline or part.file) and (blob.data or blob.url):
+                events.append(Media(blob.media_type or "", blob.data or "", blob.url or "", index))
             if signature:
                 events.append(Reasoning(signature=signature, index=index))
 
@@ -248,6 +310,32 @@ class GeminiReader:
 
 def _arguments(args: msgspec.Raw) -> str:
     return "{}" if args == _NULL else bytes(args).decode()
+
+
+def _sources(raw: msgspec.Raw, index: int) -> list[Citation]:
+    try:
+        chunks = _grounding.decode(raw).chunks or ()
+    except msgspec.ValidationError:
+        return []
+    return [Citation(one.web.uri, one.web.title or "", index=index) for one in chunks if one.web and one.web.uri]
+
+
+def _logprobs_of(raw: msgspec.Raw, index: int) -> list[Meaning]:
+    """In OpenAI's form, which has the bytes of each token beside it."""
+    try:
+        read = _logprobs.decode(raw)
+    except msgspec.ValidationError:
+        return []
+    tops = [*(top.candidates for top in read.top), *[[]] * (len(read.chosen) - len(read.top))]
+    said = [
+        {**_scored(token), "top_logprobs": [_scored(one) for one in top]}
+        for token, top in zip(read.chosen, tops, strict=False)
+    ]
+    return [Logprobs(_encode(said), index)] if said else []
+
+
+def _scored(token: _Token) -> JSON:
+    return {"token": token.token, "logprob": token.logprob, "bytes": list(token.token.encode())}
 
 
 def _counts(raw: msgspec.Raw) -> _Usage | None:

@@ -17,6 +17,7 @@ from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Re
 from hoosh.core.usage import Usage
 from hoosh.dialects import Ways
 from hoosh.dialects.openai import faults
+from hoosh.dialects.openai_chat import beside
 from hoosh.dialects.openai_chat.amend import Found, complete, complete_usage, put_right
 
 # Words that providers use beyond OpenAI's own; an unknown word counts as stop.
@@ -61,6 +62,9 @@ class _Delta(msgspec.Struct):
     reasoning_details: list[_Detail] | None = None
     tool_calls: list[_Call] | None = None
     function_call: _Function | None = None
+    annotations: msgspec.Raw = msgspec.Raw()
+    images: msgspec.Raw = msgspec.Raw()
+    audio: msgspec.Raw = msgspec.Raw()
 
 
 class _Choice(msgspec.Struct):
@@ -69,6 +73,7 @@ class _Choice(msgspec.Struct):
     message: _Delta | None = None
     finish_reason: str | None = None
     usage: msgspec.Raw = msgspec.Raw()
+    logprobs: msgspec.Raw = msgspec.Raw()
 
 
 class _Chunk(msgspec.Struct):
@@ -77,6 +82,8 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
+    citations: msgspec.Raw = msgspec.Raw()
+    search_results: msgspec.Raw = msgspec.Raw()
 
 
 class _InputDetails(msgspec.Struct):
@@ -120,7 +127,7 @@ _NO_PAYLOAD = (b"", b"[DONE]")
 class ChatReader:
     """Of the events of one payload, Metered comes last."""
 
-    __slots__ = ("_asked", "_calls", "_done", "_finished", "_found", "_id", "_lacking", "_mends", "_opened")
+    __slots__ = ("_asked", "_calls", "_cited", "_done", "_finished", "_found", "_id", "_lacking", "_mends", "_opened")
 
     def __init__(self, asked: ChatRequest, ways: Ways) -> None:
         self._asked = asked
@@ -130,6 +137,7 @@ class ChatReader:
         self._finished: set[int] = set()
         self._done = False
         self._calls: dict[int, _Calls] = {}
+        self._cited: set[str] = set()
         self._found: list[Found] = []  # of each choice of the payload at hand
         self._lacking = False  # one of them lacks something that clients rely on
 
@@ -156,6 +164,8 @@ class ChatReader:
             events.append(Opened(self._id, chunk.model or ""))
         whole = frame.raw is frame.data
         usable = whole or self._asked.stream
+        if beside.is_said(chunk.search_results) or beside.is_said(chunk.citations):
+            self._sources(chunk, events)
         for choice in choices or ():
             usable = self._choice(choice, events, whole=whole) and usable
         if not usable:
@@ -188,6 +198,14 @@ class ChatReader:
         if bare and frame.raw is frame.data:
             raise _foreign(data)
 
+    def _sources(self, chunk: _Chunk, events: list[Meaning]) -> None:
+        """Every chunk repeats them."""
+        listed = chunk.search_results if beside.is_said(chunk.search_results) else chunk.citations
+        for source in beside.sources(listed):
+            if source.url not in self._cited:
+                self._cited.add(source.url)
+                events.append(source)
+
     def _mend(self, data: bytes, raw: bytes) -> tuple[bytes, bytes]:
         try:
             payload = _json.decode(data)
@@ -218,6 +236,8 @@ class ChatReader:
             self._delta(delta, index, events, found)
         elif not whole:
             self._lacking = True
+        if beside.is_said(choice.logprobs):
+            events += beside.logprobs(choice.logprobs, index)
         reason = choice.finish_reason
         if whole:  # its closing brace proves it complete
             self._done = True
@@ -251,6 +271,13 @@ class ChatReader:
             for call, meant in zip(delta.tool_calls, found.calls, strict=True):
                 if self._lacks(call, meant):
                     self._lacking = True
+
+        if beside.is_said(delta.annotations):
+            events += beside.citations(delta.annotations, index)
+        if beside.is_said(delta.images):
+            events += beside.pictures(delta.images, index)
+        if beside.is_said(delta.audio):
+            events += beside.sound(delta.audio, index)
 
     def _calls_of(self, index: int) -> "_Calls":
         calls = self._calls.get(index)
