@@ -65,6 +65,17 @@ def records(provider: str = "", kinds: Collection[str] = ()) -> list[Record]:
     ]
 
 
+def one_of_each_sort(found: Iterable[Record]) -> list[Record]:
+    """The first of each provider, dialect, streamed or not, and what the reply holds; none that norm.py cannot read."""
+    sorts: dict[tuple[object, ...], Record] = {}
+    for record in found:
+        if told := expected(record):
+            holds = tuple(bool(told.get(name)) for name in ("error", "text", "tools", "reasoning", "usage"))
+            sort = (record["provider"], record["kind"], bool(record["stream"]), record["status"], holds)
+            sorts.setdefault((*sort, told.get("finish")), record)
+    return list(sorts.values())
+
+
 def _unpacked(record: Record) -> Record:
     """Some recorders kept bodies in base64; no text of a reply is that by chance."""
     try:

@@ -17,7 +17,7 @@ from gateway import Running
 from hoosh.dialects import JSON
 from wire.replayed import Lane, gateway, lanes
 from wire.told import ask
-from wire_corpus import Folded, Record, expected, norm, records, require_corpus
+from wire_corpus import Folded, Record, expected, norm, one_of_each_sort, records, require_corpus
 
 LANES = 2
 CHUNKS = ("event", "random", "byte")
@@ -48,17 +48,6 @@ ON_PURPOSE = {
 def chats() -> list[Record]:
     """Those that norm.py can read. A recording without a reply, or of Cohere's own dialect, says nothing here."""
     return [record for record in records(kinds=KINDS) if expected(record) is not None]
-
-
-def a_few(found: list[Record]) -> list[Record]:
-    """One of each sort: provider, dialect, streamed or not, and what the reply holds."""
-    sorts: dict[tuple[object, ...], Record] = {}
-    for record in found:
-        told = wanted(record)
-        holds = tuple(bool(told.get(name)) for name in ("error", "text", "tools", "reasoning", "usage"))
-        sort = (record["provider"], record["kind"], bool(record["stream"]), record["status"], holds, told.get("finish"))
-        sorts.setdefault(sort, record)
-    return list(sorts.values())
 
 
 def purposes(record: Record, told: Folded) -> Iterator[str]:
@@ -210,7 +199,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Lane]
 
 
 def test_a_recording_of_each_sort(stage: tuple[list[Lane], Running]) -> None:
-    found = a_few(chats())
+    found = one_of_each_sort(chats())
     assert len(found) >= 120
     assert all_differences(found, *stage, "random") == {}
 

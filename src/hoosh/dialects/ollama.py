@@ -13,6 +13,7 @@ import msgspec
 from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.ndjson import NDJSONDecoder
 from hoosh.codecs.retry_hint import retry_after_s
+from hoosh.codecs.sse import BOM
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import Operation
 from hoosh.core.chat import (
@@ -261,7 +262,7 @@ class OllamaReader:
 
 def _lines(frame: Frame) -> list[bytes]:
     """A server may stream though it was asked not to: then a whole body is lines."""
-    data = frame.data
+    data = frame.data.removeprefix(BOM)
     if frame.raw is not frame.data or b"}\n{" not in data.replace(b"\r", b""):
         return [data]
     return [line for line in data.split(b"\n") if line.strip()]
