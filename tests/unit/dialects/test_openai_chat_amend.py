@@ -247,4 +247,4 @@ def test_any_payload_is_put_right_or_refused(payload: dict[str, Any], stream: bo
     again = copy.deepcopy(payload)
     put_right(again)
     assert again == payload
-    complete(payload, [Found([], [])], stream=stream)
+    complete(payload, {0: Found()}, stream=stream)

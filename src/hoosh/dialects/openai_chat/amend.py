@@ -6,7 +6,7 @@ id (Mistral, Gemini's compatible endpoint, old vLLM), flat calls, choices withou
 `put_right` runs only on payloads that the strict reading refused, `complete` only where calls lacked something.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -22,8 +22,11 @@ _TEXTS = ("text", "output_text")
 class Found(msgspec.Struct):
     """The calls that one choice of a payload held, in order, and what its end adds to calls without arguments."""
 
-    calls: list[ToolDelta]
-    rest: list[ToolDelta]
+    calls: list[ToolDelta] = []
+    rest: list[ToolDelta] = []
+
+
+_NOTHING = Found()
 
 
 def put_right(payload: JSON) -> None:
@@ -35,15 +38,18 @@ def put_right(payload: JSON) -> None:
     for choice in objects(payload.get("choices")):
         _as_number(choice, "index")
         _as_text(choice, "finish_reason")
+        if not isinstance(choice.get("logprobs"), dict):
+            choice["logprobs"] = None
         for form in ("delta", "message"):
             if isinstance(answer := choice.get(form), dict):
                 _answer(answer)
 
 
-def complete(payload: JSON, found: list[Found], *, stream: bool) -> None:
+def complete(payload: JSON, found: Mapping[int, Found], *, stream: bool) -> None:
     """Each call gets its id and type, in a stream its number; a call that ended without arguments gets "{}"."""
     form = "delta" if stream else "message"
-    for choice, said in zip(objects(payload.get("choices")), found, strict=False):
+    for place, choice in enumerate(objects(payload.get("choices"))):
+        said = found.get(place, _NOTHING)
         answer = choice.get(form)
         if not isinstance(answer, dict):
             if not stream or isinstance(choice.get("message"), dict):

@@ -35,15 +35,10 @@ class _Audio(msgspec.Struct):
     data: str | None = None
 
 
-class _Logprobs(msgspec.Struct):
-    content: msgspec.Raw = msgspec.Raw()
-
-
 _annotations = msgspec.json.Decoder(list[_Annotation])
 _images = msgspec.json.Decoder(list[_Image])
 _audio = msgspec.json.Decoder(_Audio)
 _sources = msgspec.json.Decoder(list[_Source | str])
-_logprobs = msgspec.json.Decoder(_Logprobs)
 _EMPTY = (b"", b"null", b"[]", b"{}")
 
 
@@ -96,9 +91,6 @@ def sound(audio: msgspec.Raw, index: int) -> Iterator[Meaning]:
 
 
 def logprobs(raw: msgspec.Raw, index: int) -> Iterator[Meaning]:
-    try:
-        content = bytes(_logprobs.decode(raw).content)
-    except msgspec.ValidationError:
-        return
+    content = bytes(raw)
     if content[:1] == b"[" and content not in _EMPTY:
         yield Logprobs(content, index)

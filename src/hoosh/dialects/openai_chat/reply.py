@@ -32,6 +32,9 @@ FINISH: dict[str, FinishReason] = {
 }
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
@@ -62,9 +65,13 @@ class _Delta(msgspec.Struct):
     reasoning_details: list[_Detail] | None = None
     tool_calls: list[_Call] | None = None
     function_call: _Function | None = None
-    annotations: msgspec.Raw = msgspec.Raw()
-    images: msgspec.Raw = msgspec.Raw()
-    audio: msgspec.Raw = msgspec.Raw()
+    annotations: msgspec.Raw = _ABSENT
+    images: msgspec.Raw = _ABSENT
+    audio: msgspec.Raw = _ABSENT
+
+
+class _Logprobs(msgspec.Struct):
+    content: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -72,18 +79,18 @@ class _Choice(msgspec.Struct):
     delta: _Delta | None = None
     message: _Delta | None = None
     finish_reason: str | None = None
-    usage: msgspec.Raw = msgspec.Raw()
-    logprobs: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = _ABSENT
+    logprobs: _Logprobs | None = None
 
 
 class _Chunk(msgspec.Struct):
     id: str | None = None
     model: str | None = None
     choices: list[_Choice] | None = None
-    usage: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
-    citations: msgspec.Raw = msgspec.Raw()
-    search_results: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
+    citations: msgspec.Raw = _ABSENT
+    search_results: msgspec.Raw = _ABSENT
 
 
 class _InputDetails(msgspec.Struct):
@@ -138,12 +145,12 @@ class ChatReader:
         self._done = False
         self._calls: dict[int, _Calls] = {}
         self._cited: set[str] = set()
-        self._found: list[Found] = []  # of each choice of the payload at hand
+        self._found: dict[int, Found] = {}  # by the choice's place in the payload at hand
         self._lacking = False  # one of them lacks something that clients rely on
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         data, raw = frame.data, frame.raw
-        if self._done or data.strip() in _NO_PAYLOAD:
+        if self._done or (data[:1] != b"{" and data.strip() in _NO_PAYLOAD):
             self._done = self._done or bool(data.strip())
             return b"", ()
         if self._mends:
@@ -153,7 +160,9 @@ class ChatReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             data, chunk = _put_right(data, error)
             raw = self._written(data)
-        self._found, self._lacking = [], False
+        if self._found:
+            self._found = {}
+        self._lacking = False
         choices = chunk.choices
         if not choices or bytes(chunk.error) not in _NULLS:
             self._check(frame, data, bare=not choices)
@@ -164,16 +173,19 @@ class ChatReader:
             events.append(Opened(self._id, chunk.model or ""))
         whole = frame.raw is frame.data
         usable = whole or self._asked.stream
-        if beside.is_said(chunk.search_results) or beside.is_said(chunk.citations):
+        if chunk.search_results is not _ABSENT or chunk.citations is not _ABSENT:
             self._sources(chunk, events)
-        for choice in choices or ():
-            usable = self._choice(choice, events, whole=whole) and usable
+        for place, choice in enumerate(choices or ()):
+            usable = self._choice(choice, events, place, whole=whole) and usable
         if not usable:
             raw = b""
         elif self._lacking:
             data = self._completed(data)
             raw = self._written(data)
-        if (said := _usage_in(chunk)) not in _NULLS:
+        said = bytes(chunk.usage)
+        if choices and said in _NULLS:  # Moonshot tells it within the last choice of a stream
+            said = bytes(choices[-1].usage)
+        if said not in _NULLS:
             if usage := read_usage(said):
                 events.append(Metered(usage))
                 if raw and not _says_all(bytes(chunk.usage), usage):
@@ -225,19 +237,17 @@ class ChatReader:
         complete(payload, self._found, stream=self._asked.stream)
         return _encode(payload)
 
-    def _choice(self, choice: _Choice, events: list[Meaning], *, whole: bool) -> bool:
+    def _choice(self, choice: _Choice, events: list[Meaning], place: int, *, whole: bool) -> bool:
         """Does the choice have the form that was asked for? Else a streamed call is told it as events."""
         index = choice.index or 0
-        found = Found([], [])
-        self._found.append(found)
         # Perplexity sends both: in a stream `message` is all so far, in a whole reply `delta` is empty.
         delta = (choice.message or choice.delta) if whole else (choice.delta or choice.message)
         if delta is not None:
-            self._delta(delta, index, events, found)
+            self._delta(delta, index, events, place)
         elif not whole:
             self._lacking = True
-        if beside.is_said(choice.logprobs):
-            events += beside.logprobs(choice.logprobs, index)
+        if choice.logprobs is not None:
+            events += beside.logprobs(choice.logprobs.content, index)
         reason = choice.finish_reason
         if whole:  # its closing brace proves it complete
             self._done = True
@@ -246,13 +256,13 @@ class ChatReader:
             self._finished.add(index)
             if index in self._calls and (rest := self._calls[index].rest(index)):
                 events += rest
-                found.rest = rest
+                self._found.setdefault(place, Found()).rest = rest
                 self._lacking = True
             events.append(Finish(FINISH.get(reason, "stop"), index))
         foreign = whole or (choice.delta is None and choice.message is not None)
         return not (self._asked.stream and foreign)
 
-    def _delta(self, delta: _Delta, index: int, events: list[Meaning], found: Found) -> None:
+    def _delta(self, delta: _Delta, index: int, events: list[Meaning], place: int) -> None:
         if delta.reasoning_details:
             events += _thoughts(delta.reasoning_content or delta.reasoning or "", delta.reasoning_details, index)
         elif thought := delta.reasoning_content or delta.reasoning:
@@ -266,17 +276,18 @@ class ChatReader:
             events.append(self._calls_of(index).take(call, index))
         elif delta.tool_calls:
             calls = self._calls_of(index)
-            found.calls = [calls.take(call, index) for call in delta.tool_calls]
-            events += found.calls
-            for call, meant in zip(delta.tool_calls, found.calls, strict=True):
+            found = [calls.take(call, index) for call in delta.tool_calls]
+            self._found[place] = Found(found)
+            events += found
+            for call, meant in zip(delta.tool_calls, found, strict=True):
                 if self._lacks(call, meant):
                     self._lacking = True
 
-        if beside.is_said(delta.annotations):
+        if delta.annotations is not _ABSENT:
             events += beside.citations(delta.annotations, index)
-        if beside.is_said(delta.images):
+        if delta.images is not _ABSENT:
             events += beside.pictures(delta.images, index)
-        if beside.is_said(delta.audio):
+        if delta.audio is not _ABSENT:
             events += beside.sound(delta.audio, index)
 
     def _calls_of(self, index: int) -> "_Calls":
@@ -389,14 +400,6 @@ def model_ids(body: bytes) -> tuple[str, ...]:
         return tuple(model.id for model in _models.decode(body).data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadUpstream("the provider's list of models is not one") from error
-
-
-def _usage_in(chunk: _Chunk) -> bytes:
-    """Moonshot tells it within the last choice of a stream."""
-    said = bytes(chunk.usage)
-    if said in _NULLS and chunk.choices:
-        return bytes(chunk.choices[-1].usage)
-    return said
 
 
 def _put_right(data: bytes, error: Exception) -> tuple[bytes, _Chunk]:
