@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoosh.core.chat import ChatRequest
-from hoosh.core.errors import UpstreamError
+from hoosh.core.errors import BadUpstream, UpstreamError
 from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
 from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, PassingOn, Ways
@@ -199,6 +199,16 @@ def test_usage_within_a_choice_is_told_where_clients_look() -> None:
     choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop", "usage": usage}
     (sent,), _ = passed([{"choices": [choice]}])
     assert sent["usage"] == usage
+
+
+@pytest.mark.parametrize("error", [{"code": 502, "message": "the vendor failed"}, "the vendor failed"])
+def test_an_error_within_a_choice(error: object) -> None:
+    choice: JSON = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "error": error}
+    with pytest.raises(BadUpstream, match=r"^the vendor failed$"):
+        passed([{"choices": [choice]}])
+    nothings: tuple[object, ...] = (None, {}, "")
+    for nothing in nothings:
+        assert passed([{"choices": [{**choice, "error": nothing}]}])[1] == [Finish("stop")]
 
 
 def test_events_where_a_whole_reply_was_asked_for() -> None:

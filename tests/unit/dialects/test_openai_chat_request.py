@@ -479,3 +479,9 @@ def test_what_the_dialect_cannot_say_is_declared() -> None:
         *("extra.container", "tools.bash_20250124", "part.executableCode"),
     )
     assert b"container" not in DIALECT.render(asked, "m", Ways()).body
+
+
+def test_as_many_tokens_as_there_are() -> None:
+    """LM Studio's, llama.cpp's and Ollama's word for no bound."""
+    asked = parse(b'{%b,"max_tokens":-1}' % HELLO.encode())
+    assert asked.max_output_tokens is None

@@ -80,6 +80,7 @@ class _Choice(msgspec.Struct):
     message: _Delta | None = None
     finish_reason: str | None = None
     usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
     logprobs: _Logprobs | None = None
 
 
@@ -240,6 +241,8 @@ class ChatReader:
     def _choice(self, choice: _Choice, events: list[Meaning], place: int, *, whole: bool) -> bool:
         """Does the choice have the form that was asked for? Else a streamed call is told it as events."""
         index = choice.index or 0
+        if choice.error is not _ABSENT and (error := _json.decode(choice.error)):  # OpenRouter: the vendor failed
+            raise faults.in_stream({"error": error})
         # Perplexity sends both: in a stream `message` is all so far, in a whole reply `delta` is empty.
         delta = (choice.message or choice.delta) if whole else (choice.delta or choice.message)
         if delta is not None:

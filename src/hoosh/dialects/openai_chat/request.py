@@ -33,6 +33,7 @@ from hoosh.dialects.openai_chat.render import NAME
 
 # Agents send hundreds of messages in one conversation; the bound only stops abuse.
 MAX_MESSAGES = 10_000
+UNBOUNDED = -1
 PATH = "/chat/completions"
 # What a request may say that this dialect has no word for.
 LOSSES = frozenset(
@@ -196,7 +197,7 @@ def parse(body: bytes) -> ChatRequest:
         parallel_tools=asked.parallel_tool_calls,
         response_format=_format(asked.response_format),
         sampling=_sampling(asked),
-        max_output_tokens=asked.max_completion_tokens or asked.max_tokens,
+        max_output_tokens=asked.max_completion_tokens or _bound(asked.max_tokens),
         n=1 if asked.n is None else asked.n,
         stream=bool(asked.stream),
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
@@ -222,7 +223,8 @@ def _check(asked: _Body) -> str:
             raise BadRequest(f"{name} must be between 0.0 and {top}, got {value}", param=name)
     for name in ("max_tokens", "max_completion_tokens", "n"):
         number = getattr(asked, name)
-        if number is not None and number < 1:
+        # LM Studio, llama.cpp and Ollama say -1 for "as many as there are".
+        if number is not None and number < 1 and (number != UNBOUNDED or name != "max_tokens"):
             raise BadRequest(f"{name} must be greater than 0", param=name)
     return model
 
@@ -359,6 +361,10 @@ def _format(wanted: _Format | None) -> ResponseFormat | None:
         return None
     schema = wanted.json_schema or _Schema()
     return ResponseFormat(cast("Any", wanted.type), schema.name, _text(schema.schema), schema.strict)
+
+
+def _bound(tokens: int | None) -> int | None:
+    return None if tokens == UNBOUNDED else tokens
 
 
 def _sampling(asked: _Body) -> Sampling:
