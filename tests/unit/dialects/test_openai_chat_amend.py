@@ -211,6 +211,25 @@ def test_an_error_within_a_choice(error: object) -> None:
         assert passed([{"choices": [{**choice, "error": nothing}]}])[1] == [Finish("stop")]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices":[{"message":{},"finish_reason":"stop"}],"usage":{"\xff":1}}',
+        b'{"choices":[{"message":{"annotations":["\xff"]},"finish_reason":"stop"}]}',
+        b'{"choices":[{"message":{},"error":"\xff"}]}',
+        b'{"choices":[{"message":{"tool_calls":[{"function":{"name":"f"}}]}}],"x":"\xff"}',
+        b'{"choices":[{"message":{"content":[]}}],"x":"\xff"}',
+        b'{"choices":[],"x":"\xff"}',
+        b'{"choices":[],"x":' + b"[" * 10**5,
+    ],
+)
+def test_bytes_that_are_no_text_wherever_they_stand(body: bytes) -> None:
+    decoder = PassingOn(DIALECT.splitter(WHOLE, b""), DIALECT.reader(WHOLE, Ways()))
+    decoder.feed(body)
+    with pytest.raises(BadUpstream, match="not JSON"):
+        decoder.eof()
+
+
 def test_events_where_a_whole_reply_was_asked_for() -> None:
     body = (
         b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
