@@ -30,7 +30,6 @@ BACKENDS = {
     "deepseek": ("deepseek", ""),
     "openrouter": ("openrouter", "/api/v1"),
     "ollama": ("ollama", ""),
-    "ollama-compatible": ("openai", "/v1"),
     "llamacpp": ("llamacpp", "/v1"),
     "lmstudio": ("lmstudio", "/v1"),
     "azure": ("azure", "/openai/v1"),

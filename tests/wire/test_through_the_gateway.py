@@ -24,7 +24,7 @@ CHUNKS = ("event", "random", "byte")
 KINDS = ("chat", "messages", "generateContent", "ollama_chat")
 PLAIN: JSON = {"messages": [{"role": "user", "content": "Hello"}]}
 # Recorded from an endpoint that speaks another dialect than the provider's own.
-COMPATIBLE = {("ollama", "chat"): "ollama-compatible", ("anthropic", "chat"): "anthropic-compatible"}
+COMPATIBLE = {("anthropic", "chat"): "anthropic-compatible"}
 
 # Refused by the gateway itself, with the status that the provider gave: no provider takes it.
 REFUSED_HERE = {

@@ -2,6 +2,8 @@
 type that says which.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from hoosh.codecs import Frame, Splitter
@@ -14,11 +16,15 @@ _SSE_STARTS = b"deir:"
 
 
 class EventsOrWhole:
-    """White space before the first byte that tells (servers send it to keep a connection alive) is dropped."""
+    """White space before the first byte that tells (servers send it to keep a connection alive) is dropped.
 
-    __slots__ = ("_head", "_inner")
+    `otherwise` splits what does not begin as events do: lines, say, where a whole body is not what is expected.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_head", "_inner", "_otherwise")
+
+    def __init__(self, otherwise: Callable[[], Splitter] = WholeBody) -> None:
+        self._otherwise = otherwise
         self._head = b""
         self._inner: Splitter | None = None
 
@@ -31,7 +37,7 @@ class EventsOrWhole:
             return []
         head = head.removeprefix(BOM)
         self._head = b""
-        self._inner = SSEDecoder() if head[:1] in _SSE_STARTS else WholeBody()
+        self._inner = SSEDecoder() if head[:1] in _SSE_STARTS else self._otherwise()
         return self._inner.feed(head)
 
     def eof(self) -> list[Frame]:

@@ -13,7 +13,7 @@ import msgspec
 from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.ndjson import NDJSONDecoder
 from hoosh.codecs.retry_hint import retry_after_s
-from hoosh.codecs.sse import BOM
+from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import Operation
 from hoosh.core.chat import (
@@ -176,7 +176,7 @@ class Ollama:
         return _request(fields, ways)
 
     def splitter(self, asked: ChatRequest, content_type: bytes) -> Splitter:
-        return NDJSONDecoder() if asked.stream or b"ndjson" in content_type else WholeBody()
+        return EventsOrWhole(NDJSONDecoder if asked.stream or b"ndjson" in content_type else WholeBody)
 
     def reader(self, asked: ChatRequest, ways: Ways) -> Reader:  # noqa: ARG002 (a whole reply is a stream of one line)
         return OllamaReader()
@@ -262,7 +262,7 @@ class OllamaReader:
 
 def _lines(frame: Frame) -> list[bytes]:
     """A server may stream though it was asked not to: then a whole body is lines."""
-    data = frame.data.removeprefix(BOM)
+    data = frame.data
     if frame.raw is not frame.data or b"}\n{" not in data.replace(b"\r", b""):
         return [data]
     return [line for line in data.split(b"\n") if line.strip()]

@@ -381,7 +381,7 @@ def test_models() -> None:
 
 
 def test_ollama() -> None:
-    assert PROVIDER.dialect is DIALECT
+    assert PROVIDER.dialect.name == DIALECT.name
     assert PROVIDER.sign("k") == ((b"authorization", b"Bearer k"),)
     assert (PROVIDER.local, PROVIDER.needs_key) == (True, False)
 
