@@ -344,7 +344,7 @@ def test_a_tool_that_failed() -> None:
         ("claude-sonnet-4-5", 2048, None, {"type": "enabled", "budget_tokens": 2048}, ()),
         ("claude-sonnet-4-5", 10, None, {"type": "enabled", "budget_tokens": 1024}, ()),
         ("claude-sonnet-4-5", 9000, 5000, {"type": "enabled", "budget_tokens": 4999}, ()),
-        ("claude-sonnet-4-5", 9000, 1000, None, ()),
+        ("claude-sonnet-4-5", 9000, 1000, None, ("thinking_tokens",)),
         ("another-model", 2048, None, {"type": "enabled", "budget_tokens": 2048}, ()),
         ("claude-opus-4-7", 2048, None, {"type": "adaptive", "display": "summarized"}, ("thinking_tokens",)),
         ("claude-sonnet-5", 0, None, {"type": "disabled"}, ()),

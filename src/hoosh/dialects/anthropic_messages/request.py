@@ -28,7 +28,7 @@ from hoosh.core.errors import BadRequest
 from hoosh.core.features import OWN_FIELDS, lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
-from hoosh.dialects.anthropic_messages.thinking import Generation, generation_of, thinking
+from hoosh.dialects.anthropic_messages.thinking import Generation, Thinking, generation_of, thinking
 from hoosh.dialects.anthropic_messages.words import NAME
 
 PATH = "/v1/messages"
@@ -80,8 +80,10 @@ _encode = msgspec.json.Encoder().encode
 
 def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
     """Raises BadRequest naming the message or the tool that cannot be said."""
-    body = _body(asked, model)
-    dropped = lost(asked, LOSSES | _unsaid(asked, body), NAME)
+    generation = generation_of(model)
+    thoughts = thinking(asked, generation)
+    body = _body(asked, model, generation, thoughts)
+    dropped = lost(asked, LOSSES | _unsaid(asked, body, thoughts), NAME)
     return msgspec.structs.replace(_request(body, ways), dropped=dropped)
 
 
@@ -106,9 +108,7 @@ def _request(body: JSON, ways: Ways) -> WireRequest:
     return WireRequest(path=PATH, body=_encode(body), headers=HEADERS)
 
 
-def _body(asked: ChatRequest, model: str) -> JSON:
-    generation = generation_of(model)
-    thoughts = thinking(asked, generation)
+def _body(asked: ChatRequest, model: str, generation: Generation | None, thoughts: Thinking) -> JSON:
     system, turns = _conversation(asked.messages)
     body: JSON = {"model": model, "max_tokens": thoughts.max_tokens}
     if system:
@@ -144,13 +144,14 @@ def _add(body: JSON, extra: tuple[tuple[str, bytes], ...]) -> None:
             body.setdefault(name, msgspec.Raw(value))
 
 
-def _unsaid(asked: ChatRequest, body: JSON) -> set[str]:
+def _unsaid(asked: ChatRequest, body: JSON, thoughts: Thinking) -> set[str]:
     """What this model takes no word of, or none beside what else is asked."""
-    thinks = body.get("thinking", {}).get("type", "disabled") != "disabled" or "effort" in body.get("output_config", ())
     words = {f"sampling.{name}" for name in ("temperature", "top_p", "top_k") if name not in body}
-    if not thinks and asked.effort != "none":
+    if not thoughts.on and asked.effort != "none":
         words |= {"effort", "effort.level"}
-    if asked.thinking_tokens and "budget_tokens" not in body.get("thinking", ()):  # such a model measures for itself
+    if asked.thinking_tokens and "budget_tokens" not in thoughts.fields.get(
+        "thinking", ()
+    ):  # such a model measures for itself
         words.add("thinking_tokens")
     return words
 

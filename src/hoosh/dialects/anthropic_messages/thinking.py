@@ -6,13 +6,14 @@ adaptive-thinking}, about-claude/models/overview (the most output of each model)
 
 import re
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from hoosh.core.chat import ChatRequest, Effort, Message, ReasoningPart, ToolCall
-from hoosh.dialects import JSON
 
 Generation = tuple[int, int]
+JSON = dict[str, Any]
 
 # Adaptive thinking and effort; before it, thinking needs a budget, which later models refuse.
 _EFFORT_SINCE: Generation = (4, 6)
@@ -63,7 +64,12 @@ def thinking(asked: ChatRequest, generation: Generation | None) -> Thinking:
     if asked.effort is None and not asked.thinking_tokens:
         return Thinking({}, max_tokens=most)
     if generation and generation < _EFFORT_SINCE:
-        return Thinking(_budget(asked, generation, most), max_tokens=most)
+        most = asked.max_output_tokens or most + (asked.thinking_tokens or 0)
+        fields = {} if generation < _BUDGET_SINCE or _may_not_think(asked) else _budget(asked, most)
+        return Thinking(fields, max_tokens=most)
+    if generation is None and asked.thinking_tokens:
+        most = asked.max_output_tokens or most + asked.thinking_tokens
+        return Thinking(_budget(asked, most), _word(asked.effort, None), most)
     # Since 4.7 the text of a thought stays empty unless it is asked for.
     adaptive = {} if _is_forced(asked) else {"thinking": {"type": "adaptive", "display": "summarized"}}
     room = asked.max_output_tokens or max(most, _THINKING_TOKENS)
@@ -84,13 +90,17 @@ def _word(effort: Effort | None, generation: Generation | None) -> str:
     return "high" if effort == "xhigh" and generation == _EFFORT_SINCE else effort or ""
 
 
-def _budget(asked: ChatRequest, generation: Generation, most: int) -> JSON:
-    """Thoughts count towards max_tokens, and half of it is left for the answer."""
-    wanted = asked.thinking_tokens or _BUDGETS.get(asked.effort or "none", 0)
-    tokens = min(max(wanted, _LEAST_BUDGET), most // 2)
-    if generation < _BUDGET_SINCE or tokens < _LEAST_BUDGET or _is_forced(asked) or _lacks_proof(asked.messages):
-        return {}
-    return {"thinking": {"type": "enabled", "budget_tokens": tokens}}
+def _budget(asked: ChatRequest, most: int) -> JSON:
+    """Thoughts count towards max_tokens: where nobody counted them, half of it is left for the answer."""
+    if asked.thinking_tokens:
+        tokens = min(max(asked.thinking_tokens, _LEAST_BUDGET), most - 1)
+    else:
+        tokens = min(_BUDGETS.get(asked.effort or "none", 0), most // 2)
+    return {"thinking": {"type": "enabled", "budget_tokens": tokens}} if tokens >= _LEAST_BUDGET else {}
+
+
+def _may_not_think(asked: ChatRequest) -> bool:
+    return _is_forced(asked) or _lacks_proof(asked.messages)
 
 
 def _is_forced(asked: ChatRequest) -> bool:
