@@ -12,16 +12,18 @@ from hoosh.config.schema import Config, ProviderConfig
 from hoosh.core.asked import Operation
 from hoosh.core.call import Call
 from hoosh.core.errors import ConfigError, HooshError
+from hoosh.core.kept import Bounds
 from hoosh.core.plan import Plan
 from hoosh.core.principal import Principal
 from hoosh.core.wire import Timeouts, WireRequest
-from hoosh.dialects import ClientDialect
+from hoosh.dialects import ClientDialect, Tongue
 from hoosh.dialects.anthropic_messages import COUNT as ANTHROPIC_COUNT
 from hoosh.dialects.anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from hoosh.dialects.openai_completions import DIALECT as OPENAI_COMPLETIONS
 from hoosh.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
 from hoosh.dialects.openai_moderations import DIALECT as OPENAI_MODERATIONS
+from hoosh.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 from hoosh.dialects.rerank import DIALECT as RERANK
 from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import Catalog, Rules
@@ -34,16 +36,20 @@ from hoosh.http.health import Health
 from hoosh.http.inference import Inference
 from hoosh.http.models import Models
 from hoosh.http.request import Limits, new_id
+from hoosh.http.responses import Responses, died
 from hoosh.http.sink import Message
 from hoosh.local.embedded import EmbeddedTransport, has_engine
 from hoosh.local.known import known
 from hoosh.local.store import ModelStore, default_root
 from hoosh.local.supervisor import EngineSettings, Supervisor
 from hoosh.ports import Journal, Reply, Transport
+from hoosh.ports import Responses as ResponseStore
 from hoosh.providers import Provider
 from hoosh.providers.quirks import cap_output
 from hoosh.providers.registry import PROVIDERS, find
 from hoosh.stores.memory import MemoryBudgets, MemoryLimits, StaticKeys
+from hoosh.stores.responses_memory import MemoryResponses
+from hoosh.stores.responses_sqlite import SQLiteResponses
 from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.proxy import Proxies, proxies_from
 from hoosh.transport.record import RecordingFile, RecordingTransport
@@ -119,6 +125,12 @@ class Gateway:
                 clock=self.clock,
             )
         )
+        self.response_store = _response_store(self.config, self._environ, self.clock)
+        limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
+        inference = Inference(self.engine, OPENAI_RESPONSES, self.keys, limits, self.clock)
+        self.responses = Responses(
+            self.engine, inference, self.keys, limits, clock=self.clock, store=self.response_store
+        )
         self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
         self.app = App(self._routes(), self.keys, {b"anthropic-version": ANTHROPIC_MESSAGES})
         self.settler.start()
@@ -139,6 +151,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "settler"):
+            await self.responses.stop()
+            await self.response_store.close()
             await self.settler.stop(STOP_S)
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()
@@ -195,6 +209,7 @@ class Gateway:
             answering("/v2/rerank", inference(RERANK), RERANK),
             answering("/v1/messages", inference(ANTHROPIC_MESSAGES), ANTHROPIC_MESSAGES),
             answering("/v1/messages/count_tokens", count, ANTHROPIC_COUNT),
+            *_responses_routes(self.responses),
         )
 
     async def _preload(self, supervisor: Supervisor) -> None:
@@ -208,6 +223,26 @@ class Gateway:
         while names:
             await asyncio.sleep(every_s)
             await self.catalog.refresh(names)
+
+
+def _responses_routes(responses: Responses) -> tuple[Route, ...]:
+    def route(method: str, path: str, endpoint: Endpoint) -> Route:
+        return Route(method=method, path=path, endpoint=endpoint, guarded=False, dialect=OPENAI_RESPONSES)
+
+    return (
+        route("POST", "/v1/responses", responses.create),
+        route("GET", "/v1/responses/*", responses.show),
+        route("POST", "/v1/responses/*", responses.cancel),
+        route("DELETE", "/v1/responses/*", responses.delete),
+    )
+
+
+def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClock) -> ResponseStore:
+    wanted = config.responses
+    bounds = Bounds(age_s=wanted.keep_days * 86_400, entries=wanted.max_entries, size_bytes=wanted.max_bytes)
+    if not wanted.persist:
+        return MemoryResponses(bounds, clock)
+    return SQLiteResponses(default_root(environ).parent / "responses.db", bounds, clock, died)
 
 
 def _transport_settings(config: Config, environ: Mapping[str, str]) -> TransportSettings:
@@ -291,6 +326,7 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
             f'providers: "{entry.name}" needs a base_url, for there are many of type {kind.name}; see {kind.docs}'
         )
     limit_tokens = entry.max_tokens_limit
+    tongues = tongues_of(kind) if limit_tokens is None else tongues_of(kind, cap_output(limit_tokens))
     return Backend(
         name=entry.name,
         provider=kind,
@@ -301,8 +337,21 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
         local=kind.local if entry.local is None else entry.local,
         timeouts=entry.timeouts(config.network),
         rate_limit_rpm=entry.rate_limit_rpm,
-        tongues=tongues_of(kind) if limit_tokens is None else tongues_of(kind, cap_output(limit_tokens)),
+        tongues=_spoken(tongues, kind, entry),
     )
+
+
+def _spoken(tongues: tuple[Tongue, ...], kind: Provider, entry: ProviderConfig) -> tuple[Tongue, ...]:
+    """A server at another address is often one that only chats as the type does."""
+    wanted = entry.responses
+    if wanted is None:
+        wanted = entry.base_url in (None, kind.base_url)
+    names = [tongue.dialect.name for tongue in tongues]
+    if not wanted:
+        return tuple(tongue for tongue in tongues if tongue.dialect.name != OPENAI_RESPONSES.name)
+    if entry.responses and OPENAI_RESPONSES.name not in names:
+        return (*tongues, Tongue(dialect=OPENAI_RESPONSES))
+    return tongues
 
 
 def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:

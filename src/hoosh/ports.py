@@ -6,6 +6,7 @@ from typing import Protocol
 
 from hoosh.core.call import Hold, Receipt, Settlement
 from hoosh.core.errors import HooshError
+from hoosh.core.kept import KeptResponse
 from hoosh.core.plan import Target
 from hoosh.core.principal import Principal
 from hoosh.core.wire import Timeouts, WireRequest
@@ -54,6 +55,23 @@ class Budgets(Protocol):
         """Replace holds by what was used. Idempotent by id; what was never reserved is booked all the same."""
 
 
+class Responses(Protocol):
+    """Responses that a client may come back to. Each belongs to an owner (a key), and nobody else finds it.
+
+    All raise StoreFailed where the store cannot do its work.
+    """
+
+    async def put(self, kept: KeptResponse) -> None:
+        """Keep it, in place of the one with its id and owner. The oldest go where there are too many."""
+
+    async def get(self, owner: str, response_id: str) -> KeptResponse | None: ...
+
+    async def drop(self, owner: str, response_id: str) -> bool:
+        """Whether it was there."""
+
+    async def close(self) -> None: ...
+
+
 class Journal(Protocol):
     """Where receipts go. Never blocks, never raises."""
 
@@ -77,7 +95,8 @@ class Clock(Protocol):
 class Sink(Protocol):
     """The client's end. `started` once a status is on the wire: from then on errors are told in-band."""
 
-    started: bool
+    @property
+    def started(self) -> bool: ...
 
     def head(self, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Set what the reply's head will say; nothing is sent yet."""

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Coding agents, unmodified and without a terminal, against `hoosh serve`: `tests/compat/agents.sh [claude ...]`, all
+# Coding agents, unmodified and without a terminal, against `hoosh serve`: `tests/compat/agents.sh [claude codex]`, all
 # without an argument. They come from npm and are large, so no test runs this; docs/dialects.md has its last output.
 #
 # AGENTS names the folder where they are installed (default: a temporary one). Each agent is one function: it installs
@@ -76,7 +76,26 @@ claude() {
     check claude "$answer"
 }
 
+codex() { # says what it was told of a command with a head, which the answer repeats
+    package @openai/codex
+    mkdir -p "$work/codex/.codex"
+    cat >"$work/codex/.codex/config.toml" <<CONFIG
+model = "agent"
+model_provider = "hoosh"
+[model_providers.hoosh]
+name = "hoosh"
+base_url = "$url/v1"
+env_key = "HOOSH_KEY"
+wire_api = "responses"
+CONFIG
+    answer=$(cd "$work/codex" && clean HOME="$work/codex" HOOSH_KEY=any timeout 300 \
+        "$agents/node_modules/.bin/codex" exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox \
+        "$question" </dev/null 2>"$work/codex/stderr.log")
+    check codex "$(echo "$answer" | tr '\n' ' ' | sed 's/The tool says: .*Output: */The tool says: /')"
+}
+
+[ $# -gt 0 ] || set -- claude codex
 serve
-for agent in "${@:-claude}"; do
+for agent in "$@"; do
     "$agent"
 done

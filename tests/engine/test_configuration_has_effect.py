@@ -23,6 +23,7 @@ from hoosh.config.load import load
 from hoosh.config.schema import Config
 from hoosh.core.call import Hold, Wishes
 from hoosh.core.errors import ConnectFailed, HooshError
+from hoosh.core.kept import KeptResponse
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.backend import Backend
@@ -35,6 +36,7 @@ from hoosh.transport.settings import TransportSettings
 QUIET = "[discovery]\nenabled = false\nenv_keys = false\nrefresh_s = 0\n[embedded]\nenabled = false\n"
 LOOKING = "[discovery]\nenv_keys = false\n[embedded]\nenabled = false\n"
 KEY = "[[keys]]\nname = 'laptop'\ntoken = '{token}'\n"
+KEEP = "[responses]\npersist = false\n"
 TOKEN = "a-token-of-good-length"
 ENVIRON = {"HTTP_PROXY": "http://proxy:3128", "OPENAI_API_KEY": "sk-of-the-environment"}
 
@@ -145,6 +147,22 @@ def background(built: Built) -> object:
     return len(built.gateway._tasks)
 
 
+def responds(built: Built) -> object:
+    return "openai_responses" in {tongue.dialect.name for tongue in built.backend.tongues}
+
+
+def response_store(built: Built) -> object:
+    return type(built.gateway.response_store).__name__
+
+
+async def kept(built: Built) -> object:
+    store = built.gateway.response_store
+    now_s = built.gateway.clock.unix_s()
+    for name in ("1", "2"):
+        await store.put(KeptResponse(id=name, owner="me", created_s=now_s, response=b"{}", context=b"[]"))
+    return [name for name in ("1", "2") if await store.get("me", name)]
+
+
 async def status_of_a_large_body(built: Built) -> object:
     statuses = []
 
@@ -197,6 +215,7 @@ def embedded(*lines: str) -> str:
 
 
 PLAIN = one()
+AT_HOME = one("base_url = 'https://api.openai.com/v1'")
 LOCAL_BUDGET = "[[budgets]]\nname = '{name}'\ncapacity = {capacity}\n"
 ROWS = (
     Row(
@@ -249,6 +268,12 @@ ROWS = (
     Row("providers.first_byte_timeout_s", PLAIN, one("first_byte_timeout_s = 3"), timeout("first_byte_s"), 300, 3),
     Row("providers.idle_timeout_s", PLAIN, one("idle_timeout_s = 3"), timeout("idle_s"), 120, 3),
     Row("providers.total_timeout_s", PLAIN, one("total_timeout_s = 3"), timeout("total_s"), 3600, 3),
+    Row("providers.responses", PLAIN, one("responses = true"), responds, False, True),
+    Row("providers.responses", AT_HOME, AT_HOME + "responses = false\n", responds, True, False),
+    Row("responses.persist", PLAIN, PLAIN + KEEP, response_store, "SQLiteResponses", "MemoryResponses"),
+    Row("responses.keep_days", PLAIN + KEEP, PLAIN + KEEP + "keep_days = 0\n", kept, ["1", "2"], []),
+    Row("responses.max_entries", PLAIN + KEEP, PLAIN + KEEP + "max_entries = 1\n", kept, ["1", "2"], ["2"]),
+    Row("responses.max_bytes", PLAIN + KEEP, PLAIN + KEEP + "max_bytes = 5\n", kept, ["1", "2"], ["2"]),
     Row("network.ca_file", PLAIN, PLAIN + "[network]\nca_file = 'a.gguf'\n", transport("ca_file"), "", "{path}/a.gguf"),
     Row(
         "network.trust_env_proxy",

@@ -7,6 +7,7 @@ from hoosh.dialects import (
     openai_completions,
     openai_embeddings,
     openai_moderations,
+    openai_responses,
     rerank,
 )
 
@@ -16,6 +17,7 @@ _ALL: tuple[ClientDialect, ...] = (
     openai_completions.DIALECT,
     openai_embeddings.DIALECT,
     openai_moderations.DIALECT,
+    openai_responses.DIALECT,
     rerank.DIALECT,
 )
 CLIENTS: dict[str, ClientDialect] = {dialect.name: dialect for dialect in _ALL}

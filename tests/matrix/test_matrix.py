@@ -10,13 +10,14 @@ import pytest
 from hoosh.core.chat import ChatRequest, Message, TextPart
 from hoosh.core.errors import BadRequest, HooshError, Overloaded, Throttled, Unauthorized, UnknownModel
 from hoosh.core.features import lost
-from hoosh.dialects import anthropic_messages, openai_chat
+from hoosh.dialects import anthropic_messages, openai_chat, openai_responses
 from matrix.scenes import SCENES, USED, Scene
 from matrix.stage import play, provider_bytes
 from wire_corpus import fold
 
 TONGUES: dict[str, Any] = {
-    module.DIALECT.name: (module.DIALECT, module.LOSSES) for module in (openai_chat, anthropic_messages)
+    module.DIALECT.name: (module.DIALECT, module.LOSSES)
+    for module in (openai_chat, anthropic_messages, openai_responses)
 }
 PAIRS = [(client, provider) for client in TONGUES for provider in TONGUES]
 PLAYS = [(*pair, stream, scene) for pair in PAIRS for stream in (False, True) for scene in SCENES]

@@ -69,6 +69,13 @@ class ProviderConfig(_Table, frozen=True):
         int, Meta(ge=0, le=1_000_000, description="Lower is tried first when several serve a model.")
     ] = 10
     enabled: Annotated[bool, Meta(description="Whether it takes part at all.")] = True
+    responses: Annotated[
+        bool | None,
+        Meta(
+            description="Whether it serves the Responses API; if not given, as its type does at its own address.",
+            examples=[True],
+        ),
+    ] = None
     local: Annotated[
         bool | None,
         Meta(description="Whether no data leaves your machines; what the type says if not given.", examples=[True]),
@@ -177,6 +184,17 @@ class EmbeddedConfig(_Table, frozen=True):
     preload: Annotated[bool, Meta(description="Whether it is loaded at the start, not at the first call.")] = True
 
 
+class ResponsesConfig(_Table, frozen=True):
+    persist: Annotated[
+        bool, Meta(description="Whether they outlive the gateway: in `responses.db` beside the models.")
+    ] = True
+    keep_days: Annotated[int, Meta(ge=0, le=3650, description="Days that a response is kept; 0 keeps none.")] = 30
+    max_entries: Annotated[int, Meta(ge=0, le=10_000_000, description="Responses that are kept; the oldest go.")] = (
+        10_000
+    )
+    max_bytes: Annotated[int, Meta(ge=0, le=1 << 40, description="What all of them may take; the oldest go.")] = 1 << 30
+
+
 class LoggingConfig(_Table, frozen=True):
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe entry that is written.")
@@ -210,4 +228,7 @@ class Config(_Table, frozen=True):
         DiscoveryConfig()
     )
     embedded: Annotated[EmbeddedConfig, Meta(description="The model that hoosh runs itself.")] = EmbeddedConfig()
+    responses: Annotated[
+        ResponsesConfig, Meta(description="Responses (`/v1/responses`) that clients may come back to.")
+    ] = ResponsesConfig()
     logging: Annotated[LoggingConfig, Meta(description="What is written to standard error.")] = LoggingConfig()

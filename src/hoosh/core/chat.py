@@ -43,11 +43,12 @@ class FilePart(msgspec.Struct, frozen=True, tag="file"):
 
 
 class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
-    """What the model thought on an earlier turn, with the provider's proof of it."""
+    """What the model thought on an earlier turn, with the provider's proof of it and its name for it, if any."""
 
     text: str = ""
     signature: str = ""
     redacted: str = ""
+    id: str = ""
 
 
 class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
@@ -92,22 +93,25 @@ class Message(msgspec.Struct, frozen=True):
         return "".join(part.text for part in self.parts if type(part) is TextPart)
 
 
-class Tool(msgspec.Struct, frozen=True):
-    """`schema` is the JSON text of the parameters' JSON Schema, b"" for none."""
-
-    name: str
-    description: str = ""
-    schema: bytes = b""
-    strict: bool | None = None
-    cache: bytes = b""
-
-
 class ForeignTool(msgspec.Struct, frozen=True):
     """A tool that is no function of the client's (web search, say): JSON text that only `dialect` understands."""
 
     dialect: str
     kind: str
     json: bytes
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """`schema` is the JSON text of the parameters' JSON Schema, b"" for none. `native` is what the client declared
+    where a function only stands for it: its own dialect says that, others the function.
+    """
+
+    name: str
+    description: str = ""
+    schema: bytes = b""
+    strict: bool | None = None
+    cache: bytes = b""
+    native: ForeignTool | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True):

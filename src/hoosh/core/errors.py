@@ -13,6 +13,7 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     ├── DeadlineExceeded the call's own time is over; nothing more is tried
     ├── Exhausted        every target failed; carries the last cause's status
     ├── NoProvider       a model is known but nothing may serve it now
+    ├── StoreFailed      what the gateway keeps cannot be read or written
     └── ConfigError      at start only; says file and line
 
 Which reply of a provider becomes which error is the dialect's business (it read the body); what to do
@@ -242,6 +243,13 @@ class Exhausted(HooshError):
 class NoProvider(HooshError):
     status = 503
     code = "no_provider"
+
+
+class StoreFailed(HooshError):
+    """What a store keeps cannot be read or written now."""
+
+    status = 503
+    code = "store_failed"
 
 
 class ConfigError(HooshError):

@@ -28,12 +28,13 @@ _PREFIX = re.compile(r"/(?:openai|anthropic|gemini|genai|ollama|v1beta/openai|v1
 class Exchange:
     """One HTTP request and the way to answer it."""
 
-    __slots__ = ("headers", "id", "listeners", "receive", "send", "tail", "token")
+    __slots__ = ("headers", "id", "listeners", "query", "receive", "send", "tail", "token")
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.headers: Mapping[bytes, bytes] = headers_of(scope)
         self.id = request_id(self.headers)
         self.token = token_of(self.headers)
+        self.query: bytes = scope.get("query_string", b"")
         self.receive = receive
         self.send = send
         self.listeners: Listeners = scope.get(LEAVING, set())

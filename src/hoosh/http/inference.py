@@ -1,18 +1,22 @@
 """Inference endpoints: a body of some dialect goes through the engine, and the call ends when the client leaves."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hoosh.core.call import Call
 from hoosh.core.errors import Forbidden
-from hoosh.core.principal import ANONYMOUS
+from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.core.wire import Headers
 from hoosh.dialects import ClientDialect
 from hoosh.engine.engine import Engine
 from hoosh.http.asgi import Exchange
 from hoosh.http.request import Limits, check_json, new_id, pool_in, read_body, wishes_of
 from hoosh.http.sink import ASGISink
-from hoosh.ports import Clock, Keys
+from hoosh.ports import Clock, Keys, Sink
+
+
+def _as_it_is(sink: Sink) -> Sink:
+    return sink
 
 
 class Inference:
@@ -33,14 +37,24 @@ class Inference:
         """What is asked. Raises ClientError, ClientLeft."""
         arrived_ns = self._clock.monotonic_ns()
         dialect = self._dialect.at(exchange.tail)
-        principal = self._keys.identify(exchange.token)  # before the body is read: a stranger costs nothing
+        principal, body = await self.admit(exchange)
+        return self.call(exchange, dialect, principal, body, arrived_ns), dialect
+
+    async def admit(self, exchange: Exchange) -> tuple[Principal, bytes]:
+        """Who asks, and the body; the key comes first: a stranger costs nothing. Raises ClientError."""
+        principal = self._keys.identify(exchange.token)
         check_json(exchange.headers)
-        body = await read_body(exchange.receive, exchange.headers, self._limits)
+        return principal, await read_body(exchange.receive, exchange.headers, self._limits)
+
+    def call(
+        self, exchange: Exchange, dialect: ClientDialect, principal: Principal, body: bytes, arrived_ns: int
+    ) -> Call:
+        """Raises ClientError."""
         request = dialect.parse(body)
         wishes = wishes_of(exchange.headers, pool_in(request.extra))
         if principal is not ANONYMOUS and wishes.pool not in ("", principal.pool):
             raise Forbidden(f"key '{principal.key_id}' may not charge pool '{wishes.pool}'", param="pool")
-        call = Call(
+        return Call(
             id=new_id(),
             request_id=exchange.id,
             dialect=dialect.name,
@@ -51,10 +65,14 @@ class Inference:
             wishes=wishes,
             arrived_ns=arrived_ns,
         )
-        return call, dialect
 
-    async def serve(self, call: Call, dialect: ClientDialect, exchange: Exchange) -> None:
-        """Serve, and cancel at once when the client leaves, also while the provider is silent."""
+    async def serve(
+        self, call: Call, dialect: ClientDialect, exchange: Exchange, over: Callable[[Sink], Sink] = _as_it_is
+    ) -> None:
+        """Serve, and cancel at once when the client leaves, also while the provider is silent.
+
+        `over` puts a sink before the client's.
+        """
         sink = ASGISink(exchange.send, dialect, exchange.id)
         me = asyncio.current_task()
         left = False
@@ -67,7 +85,7 @@ class Inference:
 
         exchange.listeners.add(leave)
         try:
-            await self._engine.serve(call, dialect, sink)
+            await self._engine.serve(call, dialect, over(sink))
         except asyncio.CancelledError:
             if not left or me is None:  # the gateway stops: that cancel is not ours to swallow
                 raise

@@ -1,6 +1,6 @@
 """DeepSeek: https://api-docs.deepseek.com/api/create-chat-completion (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_completions
+from hoosh.dialects import Tongue, Ways, openai_completions, openai_responses
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, quirks
 
@@ -13,5 +13,8 @@ PROVIDER = Provider(
     env=("DEEPSEEK_API_KEY",),
     serves=("deepseek-*",),
     ways=Ways(quirks=quirks.COMPATIBLE),
-    also=tuple(Tongue(dialect=one, root="/beta") for one in openai_completions.BOTH),
+    also=(
+        Tongue(dialect=openai_responses.DIALECT),
+        *(Tongue(dialect=one, root="/beta") for one in openai_completions.BOTH),
+    ),
 )

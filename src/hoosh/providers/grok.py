@@ -1,6 +1,6 @@
 """Grok (xAI): https://docs.x.ai/docs/api-reference (read 2026-11-23). Reasoning models refuse the penalties."""
 
-from hoosh.dialects import Ways
+from hoosh.dialects import Tongue, Ways, openai_responses
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, quirks
 
@@ -13,6 +13,7 @@ PROVIDER = Provider(
     aliases=("xai",),
     env=("XAI_API_KEY",),
     serves=("grok-*",),
+    also=(Tongue(dialect=openai_responses.DIALECT),),
     ways=Ways(
         quirks=(
             quirks.for_models(r"grok-(3-mini|[4-9]|code)", quirks.drop("presence_penalty", "frequency_penalty")),

@@ -1,6 +1,6 @@
 """OpenAI: https://platform.openai.com/docs/api-reference/chat (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings, openai_moderations
+from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings, openai_moderations, openai_responses
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider, quirks
 
@@ -19,6 +19,7 @@ PROVIDER = Provider(
     # Reasoning models answer 400 to `max_tokens`; every model takes its successor.
     ways=Ways(quirks=(quirks.for_models(r"o\d|gpt-[5-9]", quirks.rename("max_tokens", "max_completion_tokens")),)),
     also=(
+        Tongue(dialect=openai_responses.DIALECT),
         # Chat models are refused there, and these refuse chats.
         Tongue(dialect=openai_completions.DIALECT, models=_COMPLETERS),
         Tongue(dialect=openai_completions.MANY),

@@ -1,6 +1,6 @@
 """OpenRouter: https://openrouter.ai/docs/api-reference (read 2026-11-23)."""
 
-from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings, rerank
+from hoosh.dialects import Tongue, Ways, openai_completions, openai_embeddings, openai_responses, rerank
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import Provider
 
@@ -12,6 +12,14 @@ PROVIDER = Provider(
     docs="https://openrouter.ai/docs/api-reference",
     env=("OPENROUTER_API_KEY",),
     serves=("*/*",),
-    also=tuple(Tongue(dialect=one) for one in (*openai_completions.BOTH, openai_embeddings.DIALECT, rerank.DIALECT)),
+    also=tuple(
+        Tongue(dialect=one)
+        for one in (
+            openai_responses.DIALECT,
+            *openai_completions.BOTH,
+            openai_embeddings.DIALECT,
+            rerank.DIALECT,
+        )
+    ),
     ways=Ways(cache_marks=True),
 )

@@ -16,6 +16,7 @@ from hoosh.dialects import JSON, Quirk
 _OUTPUT_BOUNDS = (
     ("", "max_tokens"),
     ("", "max_completion_tokens"),
+    ("", "max_output_tokens"),
     ("generationConfig", "maxOutputTokens"),
     ("options", "num_predict"),
 )
