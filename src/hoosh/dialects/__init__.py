@@ -4,7 +4,7 @@
 This file holds what they share: the protocols, and the two ways to decode a reply. Siblings do not know each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -46,9 +46,15 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     cache_marks: bool = False
 
 
+def _no_time() -> int:
+    return 0
+
+
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway adds to a reply. `id` is the call's, bare: a dialect has prefixes of its own. `created_s` is
     Unix time; `cost_micros` None means not known. `input_tokens` is a guess, for those that tell it in the beginning.
+    `first_event_ns` is how long the provider's first event took; `elapsed_ns` tells the time since the call arrived
+    whenever it is asked, for dialects have no clock.
     """
 
     id: str
@@ -57,6 +63,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     cost_micros: int | None = None
     input_tokens: int = 0
+    first_event_ns: int = 0
+    elapsed_ns: Callable[[], int] = _no_time
 
 
 class Encoder(Protocol):
@@ -78,8 +86,8 @@ class ClientDialect(Protocol):
     relays: frozenset[bytes]
 
     def at(self, tail: str) -> "ClientDialect":
-        """The dialect as it is spoken at a path that ends in `tail`: Gemini names model and method there.
-        Raises NotFound.
+        """The dialect as it is spoken at a path that ends in `tail`, with the query after a "?": Gemini names model and
+        method there. Raises NotFound.
         """
 
     def parse(self, body: bytes) -> Request:
@@ -205,6 +213,21 @@ class PassingOn(Translating):
             events.append(Raw(data, tuple(meaning)))
         else:
             events += meaning
+
+
+def one_line(data: bytes) -> bytes:
+    """The same JSON text on one line, whoever splits it: a model's own text within it may have line ends between its
+    tokens, and Python's `splitlines`, which many clients read lines with, ends one at three signs more.
+    """
+    data = data.replace(b"\n", b" ").replace(b"\r", b" ")
+    if data.isascii():
+        return data
+    for sign, escaped in _LINE_ENDS:
+        data = data.replace(sign, escaped)
+    return data
+
+
+_LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 
 def _split(splitter: Splitter, data: bytes) -> list[Frame]:

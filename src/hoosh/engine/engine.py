@@ -177,13 +177,16 @@ class Engine:
                 raise NoFirstEvent(f"no first token within {limit_s:g} s")
 
     def _served(self, account: Account, opened: _Opened) -> Served:
+        clock, arrived_ns = self._world.clock, account.call.arrived_ns
         return Served(
             id=account.call.id,
-            created_s=self._world.clock.unix_s(),
+            created_s=clock.unix_s(),
             provider=opened.backend.name,
             model=opened.attempt.target.model,
             cost_micros=0 if opened.backend.local else None,
             input_tokens=input_guess(account.call.request) if account.call.request.stream else 0,
+            first_event_ns=account.first_event_ns - arrived_ns,
+            elapsed_ns=lambda: clock.monotonic_ns() - arrived_ns,
         )
 
     def _headers(self, account: Account, opened: _Opened) -> list[tuple[bytes, bytes]]:

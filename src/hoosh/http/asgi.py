@@ -33,12 +33,17 @@ class Exchange:
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.headers: Mapping[bytes, bytes] = headers_of(scope)
         self.id = request_id(self.headers)
-        self.token = token_of(self.headers)
         self.query: bytes = scope.get("query_string", b"")
+        self.token = token_of(self.headers, self.query)
         self.receive = receive
         self.send = send
         self.listeners: Listeners = scope.get(LEAVING, set())
         self.tail = ""  # what a route ending in "/*" matched there
+
+    @property
+    def place(self) -> str:
+        """What follows the route's path, with the query."""
+        return f"{self.tail}?{self.query.decode('latin-1')}" if self.query else self.tail
 
     async def answer(self, value: object, status: int = 200) -> None:
         await self.reply(status, _encode(value), b"application/json", ())
@@ -92,6 +97,9 @@ class App:
         self._prefixes = tuple((path[:-1], by) for path, by in table.items() if path.endswith("/*"))
         self._keys = keys
         self._marks = marks
+        self._families: dict[str, ClientDialect | None] = {}
+        for route in routes:
+            self._families.setdefault(_family(route.path), route.dialect)
         self.routes = tuple(routes)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -145,11 +153,18 @@ class App:
 
     async def _no_route(self, path: str, by_method: Mapping[str, Route], exchange: Exchange) -> None:
         if not by_method:
-            await exchange.refuse(NotFound(f"no such path: {path[:256]}"), self._dialect(exchange))
+            spoken = self._dialect(exchange, self._families.get(_family(path)))
+            await exchange.refuse(NotFound(f"no such path: {path[:256]}"), spoken)
             return
         allowed = ", ".join(sorted(by_method))
+        spoken = self._dialect(exchange, next(iter(by_method.values())).dialect)
         error = MethodNotAllowed(f"method not allowed, use {allowed}")
-        await exchange.refuse(error, self._dialect(exchange), (b"allow", allowed.encode()))
+        await exchange.refuse(error, spoken, (b"allow", allowed.encode()))
+
+
+def _family(path: str) -> str:
+    """The first segment: paths that share it are one vendor's, but for /v1, whose first is a page for all."""
+    return path.split("/", 2)[1] if path.startswith("/") else ""
 
 
 def _spellings(path: str) -> Iterator[str]:

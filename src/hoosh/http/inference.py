@@ -36,7 +36,7 @@ class Inference:
     async def read(self, exchange: Exchange) -> tuple[Call, ClientDialect]:
         """What is asked. Raises ClientError, ClientLeft."""
         arrived_ns = self._clock.monotonic_ns()
-        dialect = self._dialect.at(exchange.tail)
+        dialect = self._dialect.at(exchange.place)
         principal, body = await self.admit(exchange)
         return self.call(exchange, dialect, principal, body, arrived_ns), dialect
 

@@ -34,10 +34,8 @@ class Models:
             await exchange.answer({"object": "list", "data": rows})
 
     async def show(self, exchange: Exchange) -> None:
-        """One model; a name that routing would take is shown even if no list has it."""
-        await self._freshen()
         wanted = unquote(exchange.tail)
-        row = self._found(wanted)
+        row = await self.row(wanted)
         await exchange.answer(listing.entry(wanted) if ANTHROPIC in exchange.headers else row)
 
     def _found(self, wanted: str) -> dict[str, object]:
@@ -49,6 +47,16 @@ class Models:
         except HooshError as error:
             raise UnknownModel(error.message, param="model") from None
         return self._row(wanted, target.provider)
+
+    async def rows(self) -> list[dict[str, object]]:
+        """What can be called now."""
+        await self._freshen()
+        return self._rows()
+
+    async def row(self, wanted: str) -> dict[str, object]:
+        """One model; a name that routing would take is a model even if no list has it. Raises UnknownModel."""
+        await self._freshen()
+        return self._found(wanted)
 
     def _rows(self) -> list[dict[str, object]]:
         """De-duplicated by priority, then the aliases."""

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -19,6 +20,8 @@ Listeners = set[Callable[[], None]]
 MAX_ID_CHARS = 128
 # A client that pauses for longer than this has stopped sending.
 DISCARD_S = 0.5
+# Anthropic's and others', Google's, Azure's.
+KEY_HEADERS = (b"x-api-key", b"x-goog-api-key", b"api-key")
 TRUE = frozenset({b"1", b"true", b"yes", b"on"})
 
 
@@ -53,13 +56,20 @@ def new_id() -> str:
     return f"{time.time_ns() // 1_000_000:011x}{random.getrandbits(64):016x}"
 
 
-def token_of(headers: Mapping[bytes, bytes]) -> str | None:
-    """From `Authorization: Bearer` or `X-API-Key`; both are in use among this port's clients."""
+def token_of(headers: Mapping[bytes, bytes], query: bytes = b"") -> str | None:
+    """From `Authorization: Bearer`, or wherever the clients of some vendor put it."""
     given = headers.get(b"authorization", b"")
     if given[:7].lower() == b"bearer ":
         return given[7:].strip().decode("latin-1") or None
-    given = headers.get(b"x-api-key", b"").strip()
-    return given.decode("latin-1") or None
+    for name in KEY_HEADERS:
+        if given := headers.get(name, b"").strip():
+            return given.decode("latin-1")
+    return _key_in(query) if b"key=" in query else None
+
+
+def _key_in(query: bytes) -> str | None:
+    """Google's `?key=`."""
+    return parse_qs(query.decode("latin-1")).get("key", [""])[0] or None
 
 
 def wishes_of(headers: Mapping[bytes, bytes], pool: str) -> Wishes:

@@ -200,7 +200,7 @@ def _choice(choice: ToolChoice) -> object:
 def _format(wanted: ResponseFormat) -> JSON:
     if wanted.kind != "json_schema":
         return {"type": wanted.kind}
-    schema: JSON = {"name": wanted.name}
+    schema: JSON = {"name": wanted.name or "response"}  # OpenAI insists on a name, others have none
     if wanted.schema:
         schema["schema"] = msgspec.Raw(wanted.schema)
     if wanted.strict is not None:
