@@ -1,6 +1,6 @@
 """Google Gemini (AI Studio), read 2026-11."""
 
-from hoosh.dialects import gemini
+from hoosh.dialects import Tongue, gemini
 from hoosh.providers import Provider
 from hoosh.providers.auth import x_goog_api_key
 
@@ -13,4 +13,5 @@ PROVIDER = Provider(
     sign=x_goog_api_key,
     env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     serves=("gemini-*", "gemma-*"),
+    also=(Tongue(dialect=gemini.COUNT), Tongue(dialect=gemini.EMBED)),
 )

@@ -1,9 +1,11 @@
 """
-Gemini generateContent, the provider's face.
+Gemini generateContent and the methods beside it, both faces.
 
 Source: https://ai.google.dev/api/generate-content and the pages named at each rule (read 2026-11), and what the API
 was recorded to send. request.py writes requests, reply.py reads replies, faults.py reads errors, pieces.py puts
-together arguments that come in pieces.
+together arguments that come in pieces; count.py and embed.py are methods of their own. For clients, client.py knows the
+paths and is imported from there; parse.py, turns.py, schema.py, spelling.py and embedding.py read requests, encode.py
+writes replies, told.py errors.
 """
 
 import msgspec
@@ -16,7 +18,11 @@ from hoosh.core.errors import UpstreamError
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import Reader, Ways
 from hoosh.dialects.gemini import faults, request
+from hoosh.dialects.gemini.count import COUNT
+from hoosh.dialects.gemini.embed import EMBED
 from hoosh.dialects.gemini.reply import GeminiReader, model_ids
+
+__all__ = ["COUNT", "DIALECT", "EMBED", "LOSSES", "Gemini"]
 
 LOSSES = request.LOSSES
 

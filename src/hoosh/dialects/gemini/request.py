@@ -29,7 +29,7 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest
-from hoosh.core.features import lost
+from hoosh.core.features import OWN_FIELDS, lost
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Ways
 
@@ -45,6 +45,7 @@ LOSSES = frozenset(
         "parallel_tools",
         "reasoning.redacted",
         "reasoning.unsigned",
+        "reply.refusal",
         "response_format.name",
         "response_format.strict",
         "sampling.min_p",
@@ -128,9 +129,10 @@ def render(asked: ChatRequest, model: str, ways: Ways) -> WireRequest:
 def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
     """Values keep their bytes and their order. The model stands in the path; some clients repeat it in the body."""
     fields: JSON = _json.decode(body) if ways.quirks else dict(_fields.decode(body))
+    own = [name for name in OWN_FIELDS if fields.pop(name, None) is not None]
     if "model" in fields:
         fields["model"] = f"models/{_bare(model)}"
-    elif not ways.quirks:
+    elif not (ways.quirks or own):
         return WireRequest(path=_path(asked, model), body=body, headers=HEADERS)
     return _request(asked, fields, model, ways)
 
