@@ -2,12 +2,12 @@
 """Writes those pages of docs/ that follow from the code. Run by `make docs`; a test fails while one is old."""
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 
 from hoosh.config.reference import describe, json_schema
 from hoosh.core.features import FEATURES, REPLY_FEATURES
-from hoosh.engine.backend import tongues_of
 from hoosh.providers import Provider
 from hoosh.providers.registry import PROVIDERS
 
@@ -58,9 +58,10 @@ say is named in the header `x-hoosh-dropped` of the reply, as are fields of the 
 
 
 def _fidelity() -> str:
-    """A row for each feature, a column for each dialect of chat."""
+    """A row for each feature, a column for each dialect of chat that has a package of its own."""
     spoken = [tongue.dialect for kind in PROVIDERS for tongue in tongues_of(kind)]
     names = sorted({dialect.name for dialect in spoken if dialect.operation == "chat"})
+    names = [name for name in names if importlib.util.find_spec(f"hoosh.dialects.{name}")]
     losses = {name: importlib.import_module(f"hoosh.dialects.{name}").LOSSES for name in names}
     page = _FIDELITY.format(head=f"| | {' | '.join(names)} |", rule=f"|---|{'---|' * len(names)}")
     for word, meaning in {**FEATURES, **REPLY_FEATURES}.items():

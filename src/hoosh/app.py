@@ -19,6 +19,11 @@ from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect, Tongue
 from hoosh.dialects.anthropic_messages import COUNT as ANTHROPIC_COUNT
 from hoosh.dialects.anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
+from hoosh.dialects.gemini.client import CLIENT as GEMINI
+from hoosh.dialects.ollama.client import CHAT as OLLAMA_CHAT
+from hoosh.dialects.ollama.client import GENERATE as OLLAMA_GENERATE
+from hoosh.dialects.ollama.embedding import ONE as OLLAMA_EMBEDDINGS
+from hoosh.dialects.ollama.embedding import SEVERAL as OLLAMA_EMBED
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from hoosh.dialects.openai_completions import DIALECT as OPENAI_COMPLETIONS
 from hoosh.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
@@ -32,14 +37,21 @@ from hoosh.engine.engine import Engine, World
 from hoosh.engine.settler import Settler
 from hoosh.http.asgi import App, Endpoint, Route
 from hoosh.http.counting import Counting
+from hoosh.http.gemini import MARK as GEMINI_MARK
+from hoosh.http.gemini import GeminiModels, marked
 from hoosh.http.health import Health
 from hoosh.http.inference import Inference
 from hoosh.http.models import Models
+from hoosh.http.ollama.keep import Keeping
+from hoosh.http.ollama.loading import Loading
+from hoosh.http.ollama.pages import OllamaPages
+from hoosh.http.ollama.servers import Servers
 from hoosh.http.request import Limits, new_id
 from hoosh.http.responses import Responses, died
 from hoosh.http.sink import Message
 from hoosh.local.embedded import EmbeddedTransport, has_engine
 from hoosh.local.known import known
+from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
 from hoosh.local.supervisor import EngineSettings, Supervisor
 from hoosh.ports import Journal, Reply, Transport
@@ -101,6 +113,10 @@ class Gateway:
             for settings in (_chat_engine(config, self.store), _embedding_engine(config, self.store))
             if settings is not None
         }
+        running = {_stored_name(name): supervisor for name, supervisor in self.supervisors.items()}
+        embedded = config.embedded
+        files = {embedded.model: embedded.model_path} if embedded.model_path and embedded.model in running else {}
+        self.shelf = StoreShelf(self.store, running, embedded.context_tokens, files)
         self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, self.supervisors))
         if recording is not None:
             self.transport = RecordingTransport(self.transport, recording, self._name_of, self.clock)
@@ -132,7 +148,8 @@ class Gateway:
             self.engine, inference, self.keys, limits, clock=self.clock, store=self.response_store
         )
         self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
-        self.app = App(self._routes(), self.keys, {b"anthropic-version": ANTHROPIC_MESSAGES})
+        marks = {b"anthropic-version": ANTHROPIC_MESSAGES, GEMINI_MARK: GEMINI}
+        self.app = App(self._routes(), self.keys, marks)
         self.settler.start()
         await self.catalog.refresh(
             [backend.name for backend in backends if backend.local and not _is_embedded(backend)]
@@ -182,34 +199,76 @@ class Gateway:
         return found
 
     def _routes(self) -> Sequence[Route]:
-        server, health = self.config.server, self.health
+        health = self.health
         models = Models(self.catalog, self.clock)
-        limits = Limits(body_limit_bytes=server.body_limit_bytes)
-
-        def inference(dialect: ClientDialect) -> Inference:
-            return Inference(self.engine, dialect, self.keys, limits, self.clock)
-
-        def answering(path: str, endpoint: Endpoint, dialect: ClientDialect) -> Route:
-            return Route(method="POST", path=path, endpoint=endpoint, guarded=False, dialect=dialect)
-
-        count = Counting(inference(ANTHROPIC_COUNT), self.catalog, self.clock)
+        gemini_models = GeminiModels(models, self.catalog)
         return (
             Route(method="GET", path="/", endpoint=health.root, guarded=False),
             Route(method="GET", path="/livez", endpoint=health.live, guarded=False),
             Route(method="GET", path="/readyz", endpoint=health.is_ready, guarded=False),
             Route(method="GET", path="/v1/health", endpoint=health.health, guarded=False),
             Route(method="GET", path="/v1/health/providers", endpoint=health.providers),
-            Route(method="GET", path="/v1/models", endpoint=models.index),
-            Route(method="GET", path="/v1/models/*", endpoint=models.show),
-            answering("/v1/chat/completions", inference(OPENAI_CHAT), OPENAI_CHAT),
-            answering("/v1/completions", inference(OPENAI_COMPLETIONS), OPENAI_COMPLETIONS),
-            answering("/v1/embeddings", inference(OPENAI_EMBEDDINGS), OPENAI_EMBEDDINGS),
-            answering("/v1/moderations", inference(OPENAI_MODERATIONS), OPENAI_MODERATIONS),
-            answering("/v1/rerank", inference(RERANK), RERANK),
-            answering("/v2/rerank", inference(RERANK), RERANK),
-            answering("/v1/messages", inference(ANTHROPIC_MESSAGES), ANTHROPIC_MESSAGES),
-            answering("/v1/messages/count_tokens", count, ANTHROPIC_COUNT),
+            Route(method="GET", path="/v1/models", endpoint=marked(gemini_models.index, models.index)),
+            Route(method="GET", path="/v1/models/*", endpoint=marked(gemini_models.show, models.show)),
+            self._answering("/v1/chat/completions", OPENAI_CHAT),
+            self._answering("/v1/completions", OPENAI_COMPLETIONS),
+            self._answering("/v1/embeddings", OPENAI_EMBEDDINGS),
+            self._answering("/v1/moderations", OPENAI_MODERATIONS),
+            self._answering("/v1/rerank", RERANK),
+            self._answering("/v2/rerank", RERANK),
+            self._answering("/v1/messages", ANTHROPIC_MESSAGES),
+            self._answering("/v1/messages/count_tokens", ANTHROPIC_COUNT, self._counting),
+            *self._gemini_routes(gemini_models),
+            *self._ollama_routes(models),
             *_responses_routes(self.responses),
+        )
+
+    def _answering(
+        self, path: str, dialect: ClientDialect, before: Callable[[Inference], Endpoint] | None = None
+    ) -> Route:
+        """Where a dialect's requests are answered; the endpoint asks for the key itself."""
+        limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
+        endpoint = Inference(self.engine, dialect, self.keys, limits, self.clock)
+        return Route(
+            method="POST", path=path, endpoint=before(endpoint) if before else endpoint, guarded=False, dialect=dialect
+        )
+
+    def _counting(self, inference: Inference) -> Endpoint:
+        return Counting(inference, self.catalog, self.clock)
+
+    def _gemini_routes(self, models: GeminiModels) -> Sequence[Route]:
+        return (
+            Route(method="GET", path="/v1beta/models", endpoint=models.index, dialect=GEMINI),
+            Route(method="GET", path="/v1beta/models/*", endpoint=models.show, dialect=GEMINI),
+            self._answering("/v1beta/models/*", GEMINI, self._counting),
+            self._answering("/v1/models/*", GEMINI, self._counting),
+        )
+
+    def _ollama_routes(self, models: Models) -> Sequence[Route]:
+        servers = Servers(self.catalog, self.transport)
+        pages = OllamaPages(models, self.catalog, servers, self.shelf, self.clock)
+        keeping = Keeping(servers, self.shelf, OLLAMA_CHAT)
+
+        def loading(inference: Inference) -> Endpoint:
+            return Loading(inference, OLLAMA_CHAT, self.catalog, self.clock)
+
+        def generating(inference: Inference) -> Endpoint:
+            return Loading(inference, OLLAMA_GENERATE, self.catalog, self.clock)
+
+        pages_at = (
+            ("GET", "/api/tags", pages.tags),
+            ("GET", "/api/ps", pages.running),
+            ("GET", "/api/version", pages.version),
+            ("POST", "/api/show", pages.show),
+            ("POST", "/api/pull", keeping.pull),
+            ("DELETE", "/api/delete", keeping.delete),
+        )
+        return (
+            self._answering("/api/chat", OLLAMA_CHAT, loading),
+            self._answering("/api/generate", OLLAMA_GENERATE, generating),
+            self._answering("/api/embed", OLLAMA_EMBED),
+            self._answering("/api/embeddings", OLLAMA_EMBEDDINGS),
+            *(Route(method=m, path=path, endpoint=page, dialect=OLLAMA_CHAT) for m, path, page in pages_at),
         )
 
     async def _preload(self, supervisor: Supervisor) -> None:
@@ -243,6 +302,12 @@ def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClo
     if not wanted.persist:
         return MemoryResponses(bounds, clock)
     return SQLiteResponses(default_root(environ).parent / "responses.db", bounds, clock, died)
+
+
+def _stored_name(model: str) -> str:
+    """What the store calls it, where the configuration names it otherwise."""
+    row = known(model)
+    return row.name if row else model
 
 
 def _transport_settings(config: Config, environ: Mapping[str, str]) -> TransportSettings:

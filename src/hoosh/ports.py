@@ -1,12 +1,13 @@
 """What the engine needs of the world. Stores and transports implement these; the engine never imports them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from hoosh.core.call import Hold, Receipt, Settlement
 from hoosh.core.errors import HooshError
 from hoosh.core.kept import KeptResponse
+from hoosh.core.local_model import LocalModel
 from hoosh.core.plan import Target
 from hoosh.core.principal import Principal
 from hoosh.core.wire import Timeouts, WireRequest
@@ -109,3 +110,21 @@ class Sink(Protocol):
 
     async def fail(self, error: HooshError) -> None:
         """A status and an error body if nothing was sent, else an in-band error and the end."""
+
+
+class Shelf(Protocol):
+    """The gateway's own models. Everything but `pullable` may block, and is called off the event loop."""
+
+    def models(self) -> Sequence[LocalModel]: ...
+
+    def pullable(self, name: str) -> str:
+        """The SHA-256 of the weights that a pull would bring; "" where there is no such model."""
+
+    def pull(self, name: str, progress: Callable[[int, int], None]) -> LocalModel:
+        """Bring a model here; `progress` hears of the bytes there are and of how many, in this thread.
+
+        Raises HooshError.
+        """
+
+    def remove(self, name: str) -> None:
+        """Raises: UnknownModel."""

@@ -10,6 +10,9 @@ from hoosh.dialects import (
     openai_responses,
     rerank,
 )
+from hoosh.dialects.gemini.client import CLIENT as GEMINI
+from hoosh.dialects.ollama import client as ollama
+from hoosh.dialects.ollama import embedding as ollama_embedding
 
 _ALL: tuple[ClientDialect, ...] = (
     openai_chat.DIALECT,
@@ -19,5 +22,13 @@ _ALL: tuple[ClientDialect, ...] = (
     openai_moderations.DIALECT,
     openai_responses.DIALECT,
     rerank.DIALECT,
+    GEMINI.at("m:streamGenerateContent?alt=sse"),
+    ollama.CHAT,
+    ollama.GENERATE,
+    ollama_embedding.SEVERAL,
+    ollama_embedding.ONE,
 )
-CLIENTS: dict[str, ClientDialect] = {dialect.name: dialect for dialect in _ALL}
+# Gemini's name is one for all of its methods.
+CLIENTS: dict[str, ClientDialect] = {dialect.name: dialect for dialect in _ALL} | {
+    f"gemini.{method}": GEMINI.at(f"m:{method}") for method in ("countTokens", "batchEmbedContents", "embedContent")
+}

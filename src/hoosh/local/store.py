@@ -66,6 +66,10 @@ class ModelStore:
         self._environ = environ
         self._table = table
 
+    def known(self, name: str) -> KnownModel | None:
+        """What a pull would bring."""
+        return known(name, self._table)
+
     def list(self) -> tuple[StoredModel, ...]:
         try:
             names = sorted(entry.name for entry in self.root.iterdir())

@@ -4,7 +4,7 @@ llama.cpp's server stands in for it: it has `/api/tags`, too, and answers `/api/
 read 2026-11).
 """
 
-from hoosh.dialects import Tongue, Ways, ollama, ollama_embed
+from hoosh.dialects import Tongue, Ways, ollama
 from hoosh.dialects.openai_chat import DIALECT as OPENAI_CHAT
 from hoosh.providers import Provider, mends
 from hoosh.providers.either import Either
@@ -18,5 +18,5 @@ PROVIDER = Provider(
     local=True,
     needs_key=False,
     host_env="OLLAMA_HOST",
-    also=(Tongue(dialect=ollama_embed.DIALECT),),
+    also=(Tongue(dialect=ollama.GENERATING), Tongue(dialect=ollama.EMBEDDING)),
 )

@@ -1,5 +1,11 @@
-"""Ollama's own API. chat.py is the provider's face of /api/chat."""
+"""Ollama's own API, both faces.
+
+chat.py, generate.py and embed.py speak to a server. For clients, parse.py reads requests, encode.py writes replies, and
+client.py is the dialects that they make; embedding.py is all of that for vectors. Whoever serves clients imports these.
+"""
 
 from hoosh.dialects.ollama.chat import DIALECT, LOSSES, NAME, Ollama, OllamaReader
+from hoosh.dialects.ollama.embed import DIALECT as EMBEDDING
+from hoosh.dialects.ollama.generate import DIALECT as GENERATING
 
-__all__ = ["DIALECT", "LOSSES", "NAME", "Ollama", "OllamaReader"]
+__all__ = ["DIALECT", "EMBEDDING", "GENERATING", "LOSSES", "NAME", "Ollama", "OllamaReader"]

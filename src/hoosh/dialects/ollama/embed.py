@@ -18,10 +18,10 @@ from hoosh.core.features import lost
 from hoosh.core.usage import Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Reader, Ways
+from hoosh.dialects.ollama.words import EMBED
 from hoosh.dialects.openai import bodies, faults
 from hoosh.dialects.openai.vectors import shortened
 
-NAME = "ollama_embed"
 PATH = "/api/embed"
 LOSSES = frozenset({"purpose", "user"})
 
@@ -37,7 +37,7 @@ _reply = msgspec.json.Decoder(_Reply)
 
 
 class OllamaEmbed:
-    name = NAME
+    name = EMBED
     operation: Operation = "embed"
 
     def render(self, asked: EmbedRequest, model: str, ways: Ways) -> WireRequest:
@@ -48,7 +48,7 @@ class OllamaEmbed:
         if asked.dimensions is not None:
             fields["dimensions"] = asked.dimensions
         request = bodies.request(PATH, fields, ways.quirks)
-        return msgspec.structs.replace(request, dropped=lost(asked, LOSSES, NAME))
+        return msgspec.structs.replace(request, dropped=lost(asked, LOSSES, EMBED))
 
     def pass_on(self, asked: EmbedRequest, body: bytes, model: str, ways: Ways) -> WireRequest:  # noqa: ARG002
         """Raises BadRequest."""

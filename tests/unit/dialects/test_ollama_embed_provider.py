@@ -10,7 +10,7 @@ from hoosh.core.errors import BadRequest, BadUpstream, ContextTooLong, ModelGone
 from hoosh.core.events import Metered, Opened, Vector
 from hoosh.core.usage import Usage
 from hoosh.dialects import Ways
-from hoosh.dialects.ollama_embed import DIALECT
+from hoosh.dialects.ollama.embed import DIALECT
 
 TWO = EmbedRequest(model="m", inputs=("a", "b"), dialect="openai_embeddings")
 
