@@ -413,3 +413,9 @@ def test_a_body_passes_on_as_it_is(model: str, ways: Ways, passed: bytes) -> Non
     assert request.body == passed
     assert request.path == "/v1/messages"
     assert (b"anthropic-version", b"2023-06-01") in request.headers
+
+
+def test_a_text_file_that_is_no_base64_is_the_clients_mistake() -> None:
+    asked = ChatRequest(model="m", messages=(Message("user", (FilePart("text/plain", "a"),)),))
+    with pytest.raises(BadRequest, match="not base64"):
+        DIALECT.render(asked, "m", Ways())
