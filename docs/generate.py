@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hoosh.config.reference import describe, json_schema
 from hoosh.core.features import FEATURES, REPLY_FEATURES
+from hoosh.engine.backend import tongues_of
 from hoosh.providers import Provider
 from hoosh.providers.registry import PROVIDERS
 

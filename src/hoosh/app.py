@@ -148,7 +148,7 @@ class Gateway:
             self.engine, inference, self.keys, limits, clock=self.clock, store=self.response_store
         )
         self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
-        marks = {b"anthropic-version": ANTHROPIC_MESSAGES, GEMINI_MARK: GEMINI}
+        marks: dict[bytes, ClientDialect] = {b"anthropic-version": ANTHROPIC_MESSAGES, GEMINI_MARK: GEMINI}
         self.app = App(self._routes(), self.keys, marks)
         self.settler.start()
         await self.catalog.refresh(
