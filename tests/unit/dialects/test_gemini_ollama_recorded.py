@@ -25,14 +25,20 @@ NO_COUNTS = dict.fromkeys(("in", "out", "cached", "reasoning"), 0)
 
 
 def plain(folded: Folded) -> Folded:
-    """Without what is said in other words: a refusal is text."""
+    """Without what is said in other words: a refusal is text, and a filter's doing."""
     return {
         "text": folded["text"] + folded["refusal"],
         "reasoning": folded["reasoning"],
         "tools": [(tool["name"], tool["args"]) for tool in folded["tools"]],
-        "finish": "tool_calls" if folded["tools"] and folded["finish"] == "stop" else folded["finish"],
+        "finish": _finish(folded),
         "usage": folded["usage"] or NO_COUNTS,
     }
+
+
+def _finish(folded: Folded) -> object:
+    if folded["finish"] == "stop" and (folded["tools"] or folded["refusal"]):
+        return "tool_calls" if folded["tools"] else "content_filter"
+    return folded["finish"]
 
 
 def unlike(wanted: Folded, got: Folded) -> list[tuple[str, object, object]]:

@@ -44,10 +44,11 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 class _Candidate:
     """One answer: what it said is given out in parts, what concerns all of it is kept to the end."""
 
-    __slots__ = ("_calls", "_has_thought", "_malformed", "_reason", "_said", "_sources")
+    __slots__ = ("_calls", "_has_declined", "_has_thought", "_malformed", "_reason", "_said", "_sources")
 
     def __init__(self) -> None:
         self._calls = WholeCalls()
+        self._has_declined = False
         self._has_thought = False  # of which the proof is still to come
         self._malformed = ""
         self._reason = "STOP"
@@ -60,7 +61,7 @@ class _Candidate:
             self._calls.add(event)
             return []
         if isinstance(event, Finish):
-            self._reason = _REASONS[event.reason]
+            self._reason = "SAFETY" if self._has_declined and event.reason == "stop" else _REASONS[event.reason]
             return self._whole_calls()
         before = self._whole_calls() if self._calls.are_complete() else []
         return before + self._shown(event)
@@ -78,6 +79,7 @@ class _Candidate:
     def _shown(self, event: Spoken) -> list[JSON]:
         match event:
             case Text(text=text) | Refusal(text=text):
+                self._has_declined = self._has_declined or isinstance(event, Refusal)
                 self._said.append(text)
                 self._has_thought = False
                 return [{"text": text}] if text else []

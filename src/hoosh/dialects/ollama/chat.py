@@ -72,6 +72,7 @@ LOSSES = frozenset(
         "reply.cached",
         "reply.choices",
         "reply.citations",
+        "reply.content_filter",
         "reply.reasoning_tokens",
         "reply.refusal",
         "reply.signature",
