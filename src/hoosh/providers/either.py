@@ -19,7 +19,7 @@ class Either:
     """`asked`, but a reply whose first payload has the field `mark` is read as `answered`."""
 
     def __init__(self, asked: ListingDialect, answered: ProviderDialect, mark: str, ways: Ways) -> None:
-        self._asked = asked
+        self.asked = asked
         self._answered = answered
         self._mark = mark
         self._ways = ways
@@ -27,25 +27,25 @@ class Either:
         self.operation: Operation = asked.operation
 
     def render(self, request: ChatRequest, model: str, ways: Ways) -> WireRequest:
-        return self._asked.render(request, model, ways)
+        return self.asked.render(request, model, ways)
 
     def pass_on(self, request: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequest:
-        return self._asked.pass_on(request, body, model, ways)
+        return self.asked.pass_on(request, body, model, ways)
 
     def splitter(self, request: ChatRequest, content_type: bytes) -> Splitter:
-        return self._asked.splitter(request, content_type)
+        return self.asked.splitter(request, content_type)
 
     def reader(self, request: ChatRequest, ways: Ways) -> Reader:
-        return _Reader(self._asked.reader(request, ways), self._answered.reader(request, self._ways), self._mark)
+        return _Reader(self.asked.reader(request, ways), self._answered.reader(request, self._ways), self._mark)
 
     def refusal(self, status: int, headers: dict[bytes, bytes], body: bytes) -> UpstreamError:
-        return self._asked.refusal(status, headers, body)
+        return self.asked.refusal(status, headers, body)
 
     def models_request(self) -> WireRequest:
-        return self._asked.models_request()
+        return self.asked.models_request()
 
     def models(self, body: bytes) -> tuple[str, ...]:
-        return self._asked.models(body)
+        return self.asked.models(body)
 
 
 class _Reader:

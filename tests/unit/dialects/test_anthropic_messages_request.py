@@ -417,5 +417,5 @@ def test_a_body_passes_on_as_it_is(model: str, ways: Ways, passed: bytes) -> Non
 
 def test_a_text_file_that_is_no_base64_is_the_clients_mistake() -> None:
     asked = ChatRequest(model="m", messages=(Message("user", (FilePart("text/plain", "a"),)),))
-    with pytest.raises(BadRequest, match="not base64"):
+    with pytest.raises(BadRequest, match="must be base64"):
         DIALECT.render(asked, "m", Ways())

@@ -1,4 +1,4 @@
-"""The composition root: configuration in, wired objects out. The only file that knows all classes."""
+"""The composition root: configuration in, wired objects out. The only room that knows all classes."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from hoosh.app.engines import chat_engine, embedding_engine, stored_name
 from hoosh.config.schema import Config, ProviderConfig
 from hoosh.core.asked import Operation
 from hoosh.core.call import Call
@@ -49,11 +50,10 @@ from hoosh.http.ollama.servers import Servers
 from hoosh.http.request import Limits, new_id
 from hoosh.http.responses import Responses, died
 from hoosh.http.sink import Message
-from hoosh.local.embedded import EmbeddedTransport, has_engine
-from hoosh.local.known import known
+from hoosh.local.embedded import EmbeddedTransport
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
-from hoosh.local.supervisor import EngineSettings, Supervisor
+from hoosh.local.supervisor import Supervisor
 from hoosh.ports import Journal, Reply, Transport
 from hoosh.ports import Responses as ResponseStore
 from hoosh.providers import Provider
@@ -110,10 +110,10 @@ class Gateway:
         self.http = HTTPTransport(_transport_settings(config, environ))
         self.supervisors = {
             settings.alias: Supervisor(settings, self.http)
-            for settings in (_chat_engine(config, self.store), _embedding_engine(config, self.store))
+            for settings in (chat_engine(config, self.store), embedding_engine(config, self.store))
             if settings is not None
         }
-        running = {_stored_name(name): supervisor for name, supervisor in self.supervisors.items()}
+        running = {stored_name(name): supervisor for name, supervisor in self.supervisors.items()}
         embedded = config.embedded
         files = {embedded.model: embedded.model_path} if embedded.model_path and embedded.model in running else {}
         self.shelf = StoreShelf(self.store, running, embedded.context_tokens, files)
@@ -304,61 +304,12 @@ def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClo
     return SQLiteResponses(default_root(environ).parent / "responses.db", bounds, clock, died)
 
 
-def _stored_name(model: str) -> str:
-    """What the store calls it, where the configuration names it otherwise."""
-    row = known(model)
-    return row.name if row else model
-
-
 def _transport_settings(config: Config, environ: Mapping[str, str]) -> TransportSettings:
     network = config.network
     return TransportSettings(
         proxies=proxies_from(environ) if network.trust_env_proxy else Proxies(),
         ca_file=str(network.ca_file or ""),
         max_reply_bytes=network.max_reply_bytes,
-    )
-
-
-def _chat_engine(config: Config, store: ModelStore) -> EngineSettings | None:
-    """The embedded model to chat with, where it is wanted, its engine installed, and its weights here."""
-    embedded = config.embedded
-    if not embedded.enabled or not has_engine():
-        return None
-    model = None if embedded.model_path else known(embedded.model)
-    if model and model.purpose != "chat":
-        raise ConfigError(f"embedded.model: {model.name} is for embeddings")
-    stored = store.find(embedded.model)
-    path = embedded.model_path or (stored.path if stored else None)
-    if path is None:
-        return None
-    if not path.is_file():
-        raise ConfigError(f"embedded.model_path: there is no file {path}")
-    return EngineSettings(
-        model_path=path,
-        alias=embedded.model,
-        context_tokens=embedded.context_tokens,
-        parallel=embedded.parallel,
-        threads=embedded.threads,
-        chat_template=model.chat_template if model else "",
-        temperature=model.temperature if model else None,
-    )
-
-
-def _embedding_engine(config: Config, store: ModelStore) -> EngineSettings | None:
-    """The same for the model that makes vectors."""
-    embedded = config.embedded
-    model, stored = known(embedded.embedding_model), store.find(embedded.embedding_model)
-    if not embedded.enabled or not has_engine() or model is None or stored is None:
-        return None
-    if model.purpose != "embed":
-        raise ConfigError(f"embedded.embedding_model: {model.name} makes no embeddings")
-    return EngineSettings(
-        model_path=stored.path,
-        alias=embedded.embedding_model,
-        context_tokens=model.context_tokens or embedded.context_tokens,
-        parallel=embedded.parallel,
-        threads=embedded.threads,
-        purpose="embed",
     )
 
 
