@@ -5,7 +5,7 @@ faces of a dialect got wrong alike is not seen here, but by the recorded exchang
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.events import Event
 from hoosh.core.plan import Plan
 from hoosh.core.wire import WireRequest
-from hoosh.dialects import ClientDialect, ListingDialect, Served, Translating, Ways
+from hoosh.dialects import ClientDialect, ProviderDialect, Served, Translating, Ways
 from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.engine import Engine, World
@@ -25,17 +25,30 @@ from hoosh.providers import Provider
 from matrix.scenes import USED, Scene
 
 
-class Tongue(ClientDialect, ListingDialect, Protocol):
-    """A dialect with both faces."""
+class Tongue(msgspec.Struct, frozen=True, kw_only=True):
+    """A dialect's two faces, and what it has no word for."""
 
-    LOSSES: frozenset[str]
+    client: ClientDialect
+    provider: ProviderDialect
+    losses: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return self.provider.name
+
+    def heard(self, request: WireRequest) -> ClientDialect:
+        """The client's face as it is spoken at the request's path."""
+        place, _, query = request.path.partition("?")
+        tail = place.rpartition("/")[2]
+        return self.client.at(f"{tail}?{query}" if query else tail)
 
 
 class Played(msgspec.Struct, frozen=True):
-    """`events` is what the client reads, `error` what it is told in place of them or after them; `asked` is what the
+    """`heard` is what the gateway understood, `events` what the client reads, `error` what it is told in place of them or after them; `asked` is what the
     provider was asked, as its own dialect reads it.
     """
 
+    heard: ChatRequest
     asked: ChatRequest | None
     events: list[Event]
     error: HooshError | None
@@ -44,14 +57,10 @@ class Played(msgspec.Struct, frozen=True):
     settled: Any
 
 
-def at(dialect: ClientDialect, request: WireRequest) -> ClientDialect:
-    """As it is spoken at the request's path."""
-    return dialect.at(request.path.partition("?")[0].rpartition("/")[2])
-
-
-def provider_bytes(dialect: ClientDialect, scene: Scene, *, stream: bool) -> list[bytes]:
+def provider_bytes(tongue: Tongue, scene: Scene, *, stream: bool) -> list[bytes]:
     """The provider's reply to `scene`, in as many pieces as it has events."""
-    encoder = dialect.encoder(
+    asked = scene.asked(tongue.name, stream=stream)
+    encoder = tongue.heard(tongue.provider.render(asked, "m", Ways())).encoder(
         ChatRequest(model="m", messages=(), stream=stream, include_usage=stream),
         Served(id="r1", created_s=1_700_000_000, provider="theirs", model="m"),
     )
@@ -59,18 +68,22 @@ def provider_bytes(dialect: ClientDialect, scene: Scene, *, stream: bool) -> lis
     return [piece for piece in (*pieces, encoder.finish(USED)) if piece]
 
 
-async def play(client: Any, provider: Any, asked: ChatRequest, reply: Sequence[bytes], *, status: int = 200) -> Played:
-    body = client.render(asked, "m", Ways(stream_usage=asked.include_usage))
-    heard = at(client, body)
-    stage = _Stage(provider, reply, status, stream=asked.stream)
+async def play(
+    client: Tongue, provider: Tongue, asked: ChatRequest, reply: Sequence[bytes], *, status: int = 200
+) -> Played:
+    body = client.provider.render(asked, "m", Ways(stream_usage=asked.include_usage))
+    heard = client.heard(body)
+    stage = _Stage(provider.provider, reply, status, stream=asked.stream)
     request = heard.parse(body.body)
     call = Call(id="call", dialect=client.name, request=request, body=body.body)
     await stage.engine.serve(call, heard, stage.sink)
     await stage.settler.drain()
     sent = stage.transport.requests[0]
+    assert isinstance(request, ChatRequest)
     return Played(
-        asked=at(provider, sent).parse(sent.body),  # type: ignore[arg-type]
-        events=_read(client, asked, stage.sink),
+        heard=request,
+        asked=provider.heard(sent).parse(sent.body),  # type: ignore[arg-type]
+        events=_read(client.provider, asked, stage.sink),
         error=stage.sink.error,
         sink=stage.sink,
         requests=stage.transport.requests,
@@ -78,7 +91,7 @@ async def play(client: Any, provider: Any, asked: ChatRequest, reply: Sequence[b
     )
 
 
-def _read(client: Any, asked: ChatRequest, sink: FakeSink) -> list[Event]:
+def _read(client: ProviderDialect, asked: ChatRequest, sink: FakeSink) -> list[Event]:
     """What the client reads, up to where its reply breaks off."""
     kind = sink.content_type
     decoder = Translating(client.splitter(asked, kind), client.reader(asked, Ways()))

@@ -33,6 +33,7 @@ FEATURES = MappingProxyType(
         "audio": "sound in the request",
         "image": "pictures in the request",
         "image.detail": "how closely to look at a picture",
+        "image.position": "where in a text a picture stands",
         "image.url": "pictures by address",
         "message.name": "who speaks",
         "n": "several answers at once",
@@ -173,6 +174,9 @@ def _message(message: Message) -> Iterator[str]:
     ranks = [_RANKS.get(type(part), 1) for part in message.parts]
     if message.role == "assistant" and ranks != sorted(ranks):
         yield "part.order"
+    kinds = [type(part) for part in message.parts]
+    if ImagePart in kinds and TextPart in kinds[kinds.index(ImagePart) :]:
+        yield "image.position"
     for part in message.parts:
         yield from _part(part)
 

@@ -100,6 +100,12 @@ def test_order_and_number_of_parts() -> None:
     assert "reasoning.parts" in part(thought, thought, role="assistant")
 
 
+def test_where_a_picture_stands() -> None:
+    picture, words = ImagePart(data="A", media_type="image/png"), TextPart("a")
+    assert "image.position" not in part(words, words, picture, picture)
+    assert "image.position" in part(picture, words)
+
+
 def test_a_system_message_after_the_first_turn() -> None:
     system, user = Message("system", (TextPart("s"),)), Message("user", (TextPart("u"),), "ann")
     assert used(messages=(system, system, user)) == {"message.name"}

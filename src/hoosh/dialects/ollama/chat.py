@@ -62,6 +62,7 @@ LOSSES = frozenset(
         "file.id",
         "file.url",
         "image.detail",
+        "image.position",
         "message.name",
         "n",
         "parallel_tools",
