@@ -1,6 +1,6 @@
 #!/bin/sh
-# Coding agents, unmodified and without a terminal, against `hoosh serve`: `tests/compat/agents.sh [claude codex]`, all
-# without an argument. They come from npm and are large, so no test runs this; docs/dialects.md has its last output.
+# Coding agents, unmodified and without a terminal, against `hoosh serve`: `tests/compat/agents.sh [claude codex
+# opencode aider]`, all without an argument. They are large, so no test runs this; docs/dialects.md has its last output.
 #
 # AGENTS names the folder where they are installed (default: a temporary one). Each agent is one function: it installs
 # itself, asks for a command to be run, and must print what the command said. The model behind the gateway is
@@ -17,6 +17,7 @@ pids=
 python="$root/.venv/bin/python"
 question="Run the command."
 wanted="The tool says: hoosh-42"
+capital="The capital of France is Paris."
 
 started() { # pid, file, pattern: waits until a line of the file matches, for as long as the process lives
     until grep -q "$3" "$2"; do
@@ -41,7 +42,7 @@ enabled = false
 type = "openai"
 name = "scripted"
 base_url = "$(cat "$work/model.out")"
-models = ["agent"]
+models = ["agent", "say"]
 CONFIG
     clean HOME="$work" "$python" -m hoosh serve --port 0 --config "$work/hoosh.toml" \
         >"$work/serve.out" 2>"$work/serve.log" &
@@ -59,9 +60,9 @@ package() { # name: installs it once and prints its version
     node -p "'$1 ' + require('$agents/node_modules/$1/package.json').version"
 }
 
-check() { # name, answer
+check() { # name, answer, [what it must hold]
     case "$2" in
-    *"$wanted"*) echo "$1: ok: $2" ;;
+    *"${3:-$wanted}"*) echo "$1: ok: $2" ;;
     *) echo "$1: FAILED: $2" >&2 && cat "$work/serve.log" >&2 && return 1 ;;
     esac
 }
@@ -94,7 +95,39 @@ CONFIG
     check codex "$(echo "$answer" | tr '\n' ' ' | sed 's/The tool says: .*Output: */The tool says: /')"
 }
 
-[ $# -gt 0 ] || set -- claude codex
+opencode() {
+    package opencode-ai
+    mkdir -p "$work/opencode"
+    cat >"$work/opencode/opencode.json" <<CONFIG
+{
+  "provider": {
+    "hoosh": {
+      "npm": "@ai-sdk/openai-compatible",
+      "options": {"baseURL": "$url/v1", "apiKey": "any"},
+      "models": {"agent": {"name": "agent"}}
+    }
+  }
+}
+CONFIG
+    answer=$(cd "$work/opencode" && clean HOME="$work/opencode" OPENCODE_DISABLE_AUTOUPDATE=1 \
+        OPENCODE_DISABLE_MODELS_FETCH=1 timeout 300 \
+        "$agents/node_modules/.bin/opencode" run -m hoosh/agent "$question" </dev/null 2>"$work/opencode/stderr.log")
+    check opencode "$answer"
+}
+
+aider() { # has no tools: it asks for text, streamed, and edits files by what the text says
+    [ -x "$agents/aider/bin/aider" ] ||
+        { python3 -m venv "$agents/aider" && "$agents/aider/bin/pip" install --quiet aider-chat; }
+    "$agents/aider/bin/aider" --version
+    mkdir -p "$work/aider"
+    answer=$(cd "$work/aider" && clean HOME="$work/aider" OPENAI_API_BASE="$url/v1" OPENAI_API_KEY=any \
+        LITELLM_LOCAL_MODEL_COST_MAP=True timeout 300 "$agents/aider/bin/aider" --model openai/say \
+        --message "What is the capital of France?" --yes-always --no-git --exit --no-check-update --analytics-disable \
+        --no-show-model-warnings --no-pretty </dev/null 2>"$work/aider/stderr.log")
+    check aider "$(echo "$answer" | grep -F "$capital")" "$capital"
+}
+
+[ $# -gt 0 ] || set -- claude codex opencode aider
 serve
 for agent in "$@"; do
     "$agent"
