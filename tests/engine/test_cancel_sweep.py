@@ -5,7 +5,7 @@ winner's open and relay, the last write. A sweep that catches nothing proves not
 engine are planted here, each of which must be caught:
 
 1. an await before settle: a second cancellation falls between, and nothing is settled;
-2. an await between pop_all and push: the winner's connection belongs to nobody and leaks;
+2. an await between opening an exchange and pushing it on the stack: the connection belongs to nobody and leaks;
 3. settle skipped when an error is told: a hold stays for ever.
 """
 
@@ -82,10 +82,10 @@ MUTANTS = {
         "            self._world.settler.settle(account)  # never",
         "            await asyncio.sleep(0)\n            self._world.settler.settle(account)  # never",
     ),
-    "await between pop_all and push": (
-        "                    held.push_async_exit(trial.pop_all())",
-        "                    won = trial.pop_all()\n                    await asyncio.sleep(0)\n"
-        "                    held.push_async_exit(won)",
+    "await between open and push": (
+        "        reply = await held.enter_async_context(exchange)\n",
+        "        reply = await exchange.__aenter__()\n        await asyncio.sleep(0)\n"
+        "        held.push_async_exit(exchange)\n",
     ),
     "settle skipped on error": (
         "            await sink.fail(error)\n",

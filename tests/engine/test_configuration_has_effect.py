@@ -27,6 +27,7 @@ from hoosh.core.kept import KeptResponse
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.backend import Backend
+from hoosh.http.exchange import Exchange, MemoryWire
 from hoosh.local.embedded import has_engine
 from hoosh.local.store import default_root
 from hoosh.telemetry.log import QuietJournal
@@ -164,17 +165,9 @@ async def kept(built: Built) -> object:
 
 
 async def status_of_a_large_body(built: Built) -> object:
-    statuses = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"x" * 5000, "more_body": False}
-
-    async def send(message: Any) -> None:
-        statuses.append(message.get("status"))
-
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
-    await built.gateway.app(scope, receive, send)
-    return statuses[0]
+    wire = MemoryWire(b"x" * 5000)
+    await built.gateway.app(Exchange("POST", "/v1/chat/completions", {}, wire))
+    return wire.status
 
 
 async def second_answer(built: Built) -> object:

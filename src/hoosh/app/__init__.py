@@ -36,8 +36,8 @@ from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.discovery import discover
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.settler import Settler
-from hoosh.http.asgi import App, Endpoint, Route
 from hoosh.http.counting import Counting
+from hoosh.http.exchange import Exchange, MemoryWire
 from hoosh.http.gemini import MARK as GEMINI_MARK
 from hoosh.http.gemini import GeminiModels, marked
 from hoosh.http.health import Health
@@ -49,7 +49,7 @@ from hoosh.http.ollama.pages import OllamaPages
 from hoosh.http.ollama.servers import Servers
 from hoosh.http.request import Limits, new_id
 from hoosh.http.responses import Responses, died
-from hoosh.http.sink import Message
+from hoosh.http.routes import App, Endpoint, Route
 from hoosh.local.embedded import EmbeddedTransport
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
@@ -77,8 +77,7 @@ STOP_S = 10.0
 class SystemClock:
     """ports.Clock."""
 
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
+    monotonic_ns = staticmethod(time.monotonic_ns)
 
     def unix_s(self) -> int:
         return int(time.time())
@@ -452,16 +451,9 @@ async def ask(gateway: Gateway, body: bytes, write: Callable[[bytes], None], ans
 
 async def page(gateway: Gateway, path: str) -> bytes:
     """The body of a page of the gateway, without a server."""
-    parts: list[bytes] = []
-
-    async def receive() -> Message:
-        return {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        parts.append(message.get("body", b""))
-
-    await gateway.app({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
-    return b"".join(parts)
+    wire = MemoryWire()
+    await gateway.app(Exchange("GET", path, {}, wire))
+    return wire.said
 
 
 def known_types() -> frozenset[str]:

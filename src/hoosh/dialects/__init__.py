@@ -4,6 +4,7 @@
 This file holds what they share: the protocols, and the two ways to decode a reply. Siblings do not know each other.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -31,6 +32,21 @@ class Mend(Protocol):
     def __call__(self, payload: JSON, /) -> bool: ...
 
 
+class ForModels(msgspec.Struct, frozen=True):
+    """`quirk` only where the model's name begins with `pattern`."""
+
+    pattern: re.Pattern[str]
+    quirk: Quirk
+
+    def __call__(self, body: JSON, /) -> None:
+        model = body.get("model")
+        if self.concerns(msgspec.json.decode(model) if isinstance(model, msgspec.Raw) else model):
+            self.quirk(body)
+
+    def concerns(self, model: object) -> bool:
+        return self.pattern.match(str(model)) is not None
+
+
 class Ways(msgspec.Struct, frozen=True, kw_only=True):
     """What a dialect must know of a provider to speak with it.
 
@@ -44,6 +60,13 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     stream_usage: bool = True
     usage_each: bool = False
     cache_marks: bool = False
+
+    def may_change(self, model: str) -> bool:
+        """Whether a request for `model` has to be looked at."""
+        for quirk in self.quirks:  # noqa: SIM110 - a generator costs more than the rest of this
+            if type(quirk) is not ForModels or quirk.concerns(model):
+                return True
+        return False
 
 
 def _no_time() -> int:

@@ -104,7 +104,7 @@ class Engine:
         await sink.close(encoder.finish(usage_of(account)))
 
     async def _open(self, account: Account, plan: Plan, held: AsyncExitStack) -> _Opened:
-        """Make attempts until one shows content; the winner's resources move to `held`."""
+        """Make attempts until one shows content. `held` has what the last attempt opened."""
         tries = attempts(plan)
         attempt = next(tries)
         while True:
@@ -112,16 +112,15 @@ class Engine:
                 await asyncio.sleep(attempt.delay_s)
             backend = self._world.catalog.backends[attempt.target.provider]
             hold = self._name(account, attempt)
-            async with AsyncExitStack() as trial:
-                try:
-                    await self._world.budgets.reserve(hold)
-                    opened = await self._try(account.call, backend, attempt, trial)
-                except UpstreamError as failed:
-                    error = failed
-                else:
-                    held.push_async_exit(trial.pop_all())  # no await in between: nothing can leak
-                    account.first_event_ns = self._world.clock.monotonic_ns()
-                    return opened
+            try:
+                await self._world.budgets.reserve(hold)
+                opened = await self._try(account.call, backend, attempt, held)
+            except UpstreamError as failed:
+                error = failed
+            else:
+                account.first_event_ns = self._world.clock.monotonic_ns()
+                return opened
+            await held.aclose()  # before the next attempt begins
             self._world.settler.absorb(account, error)
             try:
                 attempt = tries.send(error)
@@ -136,7 +135,7 @@ class Engine:
         account.hold = Hold(id=f"{call.id}.{attempt.n}", pool=pool, tokens=bound(call.request))
         return account.hold
 
-    async def _try(self, call: Call, backend: Backend, attempt: Attempt, trial: AsyncExitStack) -> _Opened:
+    async def _try(self, call: Call, backend: Backend, attempt: Attempt, held: AsyncExitStack) -> _Opened:
         timeouts = backend.timeouts
         if backend.rate_limit_rpm is not None:
             await self._world.limits.take(backend.name, backend.rate_limit_rpm)
@@ -148,7 +147,7 @@ class Engine:
         request = _request(call, tongue, attempt)
         url = backend.address(tongue, attempt.target.model)
         exchange = self._world.transport.exchange(url, backend.signed(request), timeouts)
-        reply = await trial.enter_async_context(exchange)
+        reply = await held.enter_async_context(exchange)
         if reply.status != 200:
             raise await _refusal(backend, tongue, reply)
         decoder = _decoder(call, tongue, reply)

@@ -1,1 +1,1 @@
-"""The door: ASGI only. Nothing here knows a provider."""
+"""The door: HTTP/1.1 to clients. Nothing here knows a provider."""

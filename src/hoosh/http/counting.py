@@ -10,7 +10,7 @@ from hoosh.core.plan import Target
 from hoosh.core.usage import Usage
 from hoosh.dialects import ClientDialect, Served
 from hoosh.engine.catalog import Catalog
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.policy.estimate import input_guess
 from hoosh.ports import Clock
 

@@ -1,24 +1,41 @@
-"""The listening side: uvicorn's HTTP/1.1 protocol with the limits that it lacks.
+"""The listening side: one client's HTTP/1.1 connection (RFC 9112), driven by callbacks.
 
-It bounds what a head may take (bytes and seconds, so that a half-sent head cannot hold a connection for ever) and
-answers what is not HTTP with an error object. llhttp refuses two Content-Lengths, a Content-Length beside
-Transfer-Encoding, bare CR and obsolete folding by itself.
+Its law: a request is answered once, in order, and never by guess. What llhttp refuses (two Content-Lengths, one
+beside Transfer-Encoding, bare CR, obsolete folding) and what it lets pass but two servers could read in two ways ends
+the connection with an error object. Any split of the bytes gives the same answers.
+
+Its strategy: one task for each request, no timer (one for all connections looks at their deadlines), one write for a
+reply. When the client leaves, the task is cancelled at once.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import Enum
+from math import inf
 
+import httptools
 import msgspec
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from hoosh.core.errors import BadRequest, HooshError, RequestTimeout, TooLarge
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.http.request import LEAVING, Listeners, new_id
+from hoosh.http.exchange import Exchange
+from hoosh.http.head import CLOSE, date_line, path_of, render
+from hoosh.http.request import new_id
+from hoosh.http.turn import Turn
 
-REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+Application = Callable[[Exchange], Awaitable[None]]
+# Unread above this, the socket is not read.
+BUFFER_BYTES = 64 << 10
+# Requests that a client may send ahead of their answers; after these the connection ends (RFC 9112, section 9.3.2).
+MAX_WAITING = 128
+# A client that was told of an error may still be sending; closing at once would reset the connection under the answer.
+LINGER_S = 2.0
+SWEEP_S = 0.25
+# Headers of which two would make two readings.
+ALONE = frozenset((b"host", b"transfer-encoding", b"content-length"))
 
 
 class HeadTooLarge(TooLarge):
@@ -30,100 +47,403 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     head_limit_bytes: int = 32 << 10
     head_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
-
-    def protocol(self) -> "Callable[..., Door]":
-        """For uvicorn.Config(http=...)."""
-        return partial(Door, self)
+    keep_alive_s: float = 75.0
 
 
-class Door(HttpToolsProtocol):
-    """A request that comes in one piece, as most do, costs no timer."""
+class Stage(Enum):
+    """What the connection waits for."""
 
-    def __init__(
-        self,
-        settings: DoorSettings,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, object],
-        **more: object,
-    ) -> None:
-        super().__init__(config, server_state, app_state, **more)  # type: ignore[arg-type]
-        self._settings = settings
+    HEAD = "head"
+    BODY = "body"
+    REPLY = "reply"
+    NEXT = "next"  # request, after a reply
+    CLOSE = "close"
+
+
+class Door(asyncio.Protocol):
+    __slots__ = (
+        "_doors",
+        "_head_bytes",
+        "_headers",
+        "_held_bytes",
+        "_incoming",
+        "_is_deaf",
+        "_is_in_head",
+        "_is_paused",
+        "_loop",
+        "_parser",
+        "_refusal",
+        "_stage",
+        "_target",
+        "_task",
+        "_transport",
+        "_turn",
+        "_waiter",
+        "_waiting",
+        "deadline",
+        "is_lost",
+        "is_slow",
+    )
+    _transport: asyncio.Transport
+    _parser: httptools.HttpRequestParser
+
+    def __init__(self, doors: "Doors") -> None:
+        self._doors = doors
+        self._loop = doors.loop
+        self._turn: Turn | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[Turn] = deque()
+        self._refusal: HooshError | None = None  # to be told after the turns that came before it
+        self._waiter: asyncio.Future[None] | None = None
+        self._incoming: Turn | None = None  # whose body the parser is in
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._is_in_head = False
         self._head_bytes = 0
-        self._late: asyncio.TimerHandle | None = None
-        self._in_head = True
-        self._in_body = False
-        self._refused = False
-        self._listeners: Listeners = set()
+        self._held_bytes = 0
+        self._is_deaf = False
+        self._is_paused = False
+        self._stage = Stage.HEAD
+        self.deadline = inf
+        self.is_slow = False
+        self.is_lost = False
+
+    # The socket
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._late = self.loop.call_later(self._settings.head_timeout_s, self._is_late)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        super().connection_lost(exc)
-        for listener in tuple(self._listeners):
-            listener()
+        self._transport = transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._doors.add(self)
+        self.deadline = self._loop.time() + self._doors.settings.head_timeout_s
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
-        settings = self._settings
-        if self._in_head:
+        if self._incoming is None:
             self._head_bytes += len(data)
-        super().data_received(data)
-        if not self._in_head:
-            if self._in_body and self._late is None:
-                self._late = self.loop.call_later(settings.body_timeout_s, self._is_late)
-        elif self._head_bytes:
-            if self._head_bytes > settings.head_limit_bytes:
-                self._refuse(HeadTooLarge(f"the request head is larger than {settings.head_limit_bytes} bytes"))
-            elif self._late is None:
-                self._late = self.loop.call_later(settings.head_timeout_s, self._is_late)
+        while data and not self._is_deaf:
+            try:
+                self._parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as offer:
+                # Declined by answering as if it had not been made (RFC 9110, section 7.8).
+                self._parser = httptools.HttpRequestParser(self)
+                data = data[offer.args[0] :]
+            except httptools.HttpParserCallbackError:
+                raise
+            except httptools.HttpParserError as error:
+                self._fail_message(str(error).lower().rstrip("."))
+        if self._is_in_head and self._head_bytes > self._doors.settings.head_limit_bytes:
+            self._fail(self._too_large())
+        if self._held_bytes > BUFFER_BYTES and not self._is_paused and not self._is_deaf:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._look_ahead()
+
+    def eof_received(self) -> None:
+        """A client that sends no more counts as gone: nearly all that do so are."""
+        if self._task is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - gone is gone
+        self.is_lost = True
+        self._is_deaf = True
+        self._waiting.clear()
+        del self._parser  # it holds this object's methods: a cycle
+        if self._task is None:
+            self._doors.forget(self)
+        elif self._turn is not None and not self._turn.ended:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self.is_slow = True
+
+    def resume_writing(self) -> None:
+        self.is_slow = False
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            if not waiter.done():
+                waiter.set_result(None)
+        elif self._task is None and self._stage is not Stage.CLOSE:
+            self._next()
+
+    # For the parser
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._target = b""
+        self._headers = {}
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:  # trailers carry nothing that this gateway uses
+            return
+        name = name.lower()
+        if name not in self._headers:
+            self._headers[name] = value
+        elif name in ALONE:
+            self._fail_message(f"more than one {name.decode()}")
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._in_body = True
-        self._head_bytes = 0
-        self._stop_timer()
-        self.scope[LEAVING] = self._listeners  # type: ignore[literal-required]
-        super().on_headers_complete()
+        self._is_in_head = False
+        suspect, self._head_bytes = self._head_bytes > self._doors.settings.head_limit_bytes, 0
+        if self._is_deaf:
+            return
+        parser, headers = self._parser, self._headers
+        if flaw := _flaw(parser, headers):
+            self._fail_message(flaw)
+            return
+        if suspect and self._size() > self._doors.settings.head_limit_bytes:
+            self._fail(self._too_large())
+            return
+        turn = self._incoming = Turn(self, parser.get_method(), self._target, headers)
+        if parser.get_http_version() == "1.0":
+            turn.modern = False
+        turn.keeps = turn.modern and parser.should_keep_alive() and len(self._waiting) < MAX_WAITING - 1
+        if self._task is None and not self.is_slow:
+            self._begin(turn)
+        else:
+            self._waiting.append(turn)
+
+    def on_body(self, body: bytes) -> None:
+        if self._incoming is not None:
+            self._held_bytes += len(body)
+            self._incoming.put(body)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
-        self._in_body = False
-        self._stop_timer()
-        super().on_message_complete()
+        turn, self._incoming = self._incoming, None
+        if turn is not None:
+            turn.close()
+            if not turn.keeps:
+                self._is_deaf = True
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest(f"this is not a valid HTTP/1.1 request: {msg.lower().rstrip('.')}"))
+    # For turns
 
-    def _is_late(self) -> None:
-        self._late = None
-        if self._in_body and self.cycle.response_started:
-            self.transport.close()  # the answer came before the whole body
+    @property
+    def date(self) -> bytes:
+        return self._doors.date
+
+    @property
+    def ending(self) -> bool:
+        return self._doors.is_draining
+
+    def send(self, data: bytes) -> None:
+        if data and not self.is_lost:
+            self._transport.write(data)
+
+    async def drained(self) -> None:
+        if self.is_slow and not self.is_lost:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    def taken(self, size_bytes: int) -> None:
+        self._held_bytes -= size_bytes
+        if self._is_paused and self._held_bytes <= BUFFER_BYTES and not self.is_lost:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # For all doors
+
+    def finish(self) -> None:
+        """Close now if nothing is being answered; else the turn that runs is the last."""
+        if self._task is None and self._stage is not Stage.CLOSE:
+            self._close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def is_late(self) -> None:
+        """`deadline` has come."""
+        self.deadline = inf
+        settings = self._doors.settings
+        if self._stage is Stage.HEAD:
+            self._fail(RequestTimeout(f"the request head did not arrive within {settings.head_timeout_s:g} s"))
+        elif self._stage is Stage.BODY:
+            self._fail(RequestTimeout(f"the request body did not arrive within {settings.body_timeout_s:g} s"))
+        elif self._stage is Stage.NEXT and not self.is_slow:
+            self._close()
+        else:
+            self._transport.abort()
+
+    # Turns, one after the other
+
+    def _begin(self, turn: Turn) -> None:
+        self._turn = turn
+        self._task = self._loop.create_task(self._run(turn))
+
+    async def _run(self, turn: Turn) -> None:
+        try:
+            path, query = path_of(turn.target)
+            await self._doors.app(Exchange(turn.method.decode(), path, turn.headers, turn, query))
+        finally:
+            self._end(turn)
+
+    def _end(self, turn: Turn) -> None:
+        self._turn = self._task = None
+        turn.discard()
+        if self.is_lost:
+            self._doors.forget(self)
+        elif not turn.ended:
+            if self._refusal is None or turn.begun:  # the client must not take what it has for all of it
+                self._transport.abort()
+            else:
+                self._refuse(self._refusal)
+        elif not turn.is_last:
+            self._next()
+        elif turn.received and not self._waiting:
+            self._close()
+        else:
+            self._linger()
+
+    def _next(self) -> None:
+        if self.is_slow:  # resume_writing comes back here
+            pass
+        elif self._waiting:
+            self._begin(self._waiting.popleft())
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+        elif self._doors.is_draining:
+            self._close()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Set the deadline of what the connection waits for now, unless that has not changed."""
+        turn, settings = self._turn, self._doors.settings
+        if self._stage is Stage.CLOSE:
             return
-        what, limit_s = (
-            ("body", self._settings.body_timeout_s) if self._in_body else ("head", self._settings.head_timeout_s)
-        )
-        self._refuse(RequestTimeout(f"the request {what} did not arrive within {limit_s:g} s"))
+        if turn is None:
+            if self._is_in_head:
+                self._enter(Stage.HEAD, settings.head_timeout_s)
+            elif self._stage is not Stage.HEAD:
+                self._enter(Stage.NEXT, settings.keep_alive_s)
+        elif turn.received:
+            self._enter(Stage.REPLY, inf)
+        else:
+            self._enter(Stage.BODY, settings.body_timeout_s)
 
-    def _stop_timer(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _enter(self, stage: Stage, limit_s: float) -> None:
+        if stage is not self._stage:
+            self._stage = stage
+            self.deadline = self._loop.time() + limit_s
+
+    # Ends
+
+    def _fail_message(self, what: str) -> None:
+        self._fail(BadRequest(f"this is not a valid HTTP/1.1 request: {what}"))
+
+    def _fail(self, error: HooshError) -> None:
+        """What is coming in cannot be served, nor anything after it."""
+        if self._is_deaf:
+            return
+        self._is_deaf = True
+        self._refusal = error
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None and incoming is self._turn and self._task is not None:
+            self._task.cancel()  # it waits for what will not come; its end tells the client
+            return
+        if incoming is not None:
+            self._waiting.remove(incoming)
+        if self._task is None and not self._waiting:
+            self._refuse(error)
 
     def _refuse(self, error: HooshError) -> None:
-        self._stop_timer()
-        if self._refused or self.transport.is_closing():
-            return
-        self._refused = True
         call_id = new_id()
         body = DIALECT.fault(error, call_id)
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-            b"x-request-id: %b\r\nconnection: close\r\n\r\n%b"
-            % (error.status, REASONS[error.status], len(body), call_id.encode(), body)
-        )
-        self.transport.close()
+        headers = ((b"content-type", b"application/json"), (b"x-request-id", call_id.encode()))
+        framing = b"content-length: %d\r\n%b%b" % (len(body), CLOSE, self.date)
+        self.send(render(error.status, headers, framing) + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Nothing more is said, and what still comes is thrown away until the client has read the answer and left."""
+        self._is_deaf = True
+        self._enter(Stage.CLOSE, LINGER_S)
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+        self._transport.write_eof()
+
+    def _close(self) -> None:
+        self._is_deaf = True
+        self._enter(Stage.CLOSE, inf)
+        self._transport.close()
+
+    def _size(self) -> int:
+        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers.items())
+
+    def _too_large(self) -> HooshError:
+        limit_bytes = self._doors.settings.head_limit_bytes
+        return HeadTooLarge(f"the request head is larger than {limit_bytes} bytes")
+
+
+class Doors:
+    """All connections of one server. `date` is the header line, of now to a quarter of a second."""
+
+    def __init__(self, app: Application, settings: DoorSettings) -> None:
+        self.app = app
+        self.settings = settings
+        self.loop = asyncio.get_running_loop()
+        self.is_draining = False
+        self.date = b""
+        self._open: set[Door] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    def open(self) -> Door:
+        return Door(self)
+
+    def add(self, door: Door) -> None:
+        self._open.add(door)
+        if self._timer is None:
+            self._sweep()
+
+    def forget(self, door: Door) -> None:
+        self._open.discard(door)
+        if not self._open:
+            self._emptied.set()
+
+    async def drain(self, limit_s: float) -> None:
+        """Let what runs end within `limit_s`, then end it. Returns when the last connection and its task are gone."""
+        self.is_draining = True
+        for door in tuple(self._open):
+            door.finish()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._empty()
+        self.abort()
+        await self._empty()
+
+    def abort(self) -> None:
+        for door in tuple(self._open):
+            door.abort()
+
+    async def _empty(self) -> None:
+        self._emptied.clear()
+        if self._open:
+            await self._emptied.wait()
+
+    def _sweep(self) -> None:
+        """Runs for as long as there are connections."""
+        self._timer = None
+        if not self._open:
+            return
+        self.date = date_line(int(time.time()))
+        now = self.loop.time()
+        for door in tuple(self._open):
+            if door.deadline <= now:
+                door.is_late()
+        self._timer = self.loop.call_later(SWEEP_S, self._sweep)
+
+
+def _flaw(parser: httptools.HttpRequestParser, headers: dict[bytes, bytes]) -> str:
+    """What llhttp lets pass and two servers could read in two ways."""
+    version = parser.get_http_version()
+    if version not in ("1.1", "1.0"):
+        return f"version {version}"
+    if version == "1.1" and b"host" not in headers:
+        return "no host"
+    if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        return "a transfer-encoding other than chunked"
+    if parser.should_upgrade() and (b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"):
+        return "a body beside an offer to upgrade"  # httptools would take the body for the next request
+    return ""

@@ -3,8 +3,9 @@
 from hoosh.core.asked import Operation
 from hoosh.dialects.gemini import listing
 from hoosh.engine.catalog import Catalog
-from hoosh.http.asgi import Endpoint, Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.http.listing import ModelList
+from hoosh.http.routes import Endpoint
 
 # Sent by Google's clients and by nobody else's.
 MARK = b"x-goog-api-client"

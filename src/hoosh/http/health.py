@@ -2,7 +2,7 @@
 
 from hoosh import __version__
 from hoosh.engine.catalog import Catalog
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.ports import Clock
 
 

@@ -1,6 +1,5 @@
 """Inference endpoints: a body of some dialect goes through the engine, and the call ends when the client leaves."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 from hoosh.core.call import Call
@@ -9,9 +8,9 @@ from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.core.wire import Headers
 from hoosh.dialects import ClientDialect
 from hoosh.engine.engine import Engine
-from hoosh.http.asgi import Exchange
-from hoosh.http.request import Limits, check_json, new_id, pool_in, read_body, wishes_of
-from hoosh.http.sink import ASGISink
+from hoosh.http.exchange import Exchange
+from hoosh.http.request import Limits, check_json, pool_in, wishes_of
+from hoosh.http.sink import ReplySink
 from hoosh.ports import Clock, Keys, Sink
 
 
@@ -34,7 +33,7 @@ class Inference:
         await self.serve(call, dialect, exchange)
 
     async def read(self, exchange: Exchange) -> tuple[Call, ClientDialect]:
-        """What is asked. Raises ClientError, ClientLeft."""
+        """What is asked. Raises ClientError."""
         arrived_ns = self._clock.monotonic_ns()
         dialect = self._dialect.at(exchange.place)
         principal, body = await self.admit(exchange)
@@ -44,7 +43,7 @@ class Inference:
         """Who asks, and the body; the key comes first: a stranger costs nothing. Raises ClientError."""
         principal = self._keys.identify(exchange.token)
         check_json(exchange.headers)
-        return principal, await read_body(exchange.receive, exchange.headers, self._limits)
+        return principal, await exchange.body(self._limits)
 
     def call(
         self, exchange: Exchange, dialect: ClientDialect, principal: Principal, body: bytes, arrived_ns: int
@@ -55,7 +54,7 @@ class Inference:
         if principal is not ANONYMOUS and wishes.pool not in ("", principal.pool):
             raise Forbidden(f"key '{principal.key_id}' may not charge pool '{wishes.pool}'", param="pool")
         return Call(
-            id=new_id(),
+            id=exchange.own_id,
             request_id=exchange.id,
             dialect=dialect.name,
             request=request,
@@ -69,29 +68,11 @@ class Inference:
     async def serve(
         self, call: Call, dialect: ClientDialect, exchange: Exchange, over: Callable[[Sink], Sink] = _as_it_is
     ) -> None:
-        """Serve, and cancel at once when the client leaves, also while the provider is silent.
+        """When the client leaves, the task is cancelled, also while the provider is silent.
 
         `over` puts a sink before the client's.
         """
-        sink = ASGISink(exchange.send, dialect, exchange.id)
-        me = asyncio.current_task()
-        left = False
-
-        def leave() -> None:
-            nonlocal left
-            if not sink.closed and me is not None:  # after a complete reply the client may go
-                left = True
-                me.cancel()
-
-        exchange.listeners.add(leave)
-        try:
-            await self._engine.serve(call, dialect, over(sink))
-        except asyncio.CancelledError:
-            if not left or me is None:  # the gateway stops: that cancel is not ours to swallow
-                raise
-            me.uncancel()
-        finally:
-            exchange.listeners.discard(leave)
+        await self._engine.serve(call, dialect, over(ReplySink(exchange, dialect)))
 
 
 def _relayed(headers: Mapping[bytes, bytes], dialect: ClientDialect) -> Headers:

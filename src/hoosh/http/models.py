@@ -3,13 +3,12 @@ at the same address; those of Anthropic's say which API they mean.
 """
 
 import asyncio
-from urllib.parse import unquote
 
 from hoosh.core.call import Wishes
 from hoosh.core.errors import HooshError, UnknownModel
 from hoosh.dialects.anthropic_messages import listing
 from hoosh.engine.catalog import Catalog
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.ports import Clock
 
 # A list younger than this is not asked for again.
@@ -34,7 +33,7 @@ class Models:
             await exchange.answer({"object": "list", "data": rows})
 
     async def show(self, exchange: Exchange) -> None:
-        wanted = unquote(exchange.tail)
+        wanted = exchange.tail
         row = await self.row(wanted)
         await exchange.answer(listing.entry(wanted) if ANTHROPIC in exchange.headers else row)
 

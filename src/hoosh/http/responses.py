@@ -23,7 +23,7 @@ from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_responses import DIALECT, Followed, keep
 from hoosh.dialects.openai_responses.encode import error_object, response_id
 from hoosh.engine.engine import Engine
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.http.request import Limits
 from hoosh.ports import Clock, Keys, Sink
 from hoosh.ports import Responses as Store

@@ -1,26 +1,24 @@
-"""Running the ASGI application: a socket of our own, uvicorn behind it, a graceful end."""
+"""Serving on a socket of our own until a signal, and a graceful end."""
 
 import asyncio
-import contextlib
 import errno
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
-import uvicorn
 
 from hoosh.core.errors import ConfigError
-from hoosh.http.asgi import App
-from hoosh.http.door import DoorSettings
+from hoosh.http.door import Doors, DoorSettings
+from hoosh.http.routes import App
 
 BACKLOG = 2048
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     door: DoorSettings = DoorSettings()
     drain_s: float = 30.0
-    keep_alive_s: int = 75
 
 
 def listen(bind: str, port: int) -> socket.socket:
@@ -40,48 +38,28 @@ def listen(bind: str, port: int) -> socket.socket:
     return listening
 
 
-class Server(uvicorn.Server):
-    """uvicorn raises its signals again after the last request, which would end the process before what is still
-    owed is settled; so signals are handled here.
-    """
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def serve(app: App, listening: socket.socket, settings: ServerSettings, stopping: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT. The first lets running calls end within `drain_s`, the second ends them at once.
 
     `stopping` is called when the end begins.
     """
-    config = uvicorn.Config(
-        app,
-        http=settings.door.protocol(),  # type: ignore[arg-type]  # any callable that makes one will do
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=settings.drain_s,  # type: ignore[arg-type]  # it goes into asyncio.wait_for
-        backlog=BACKLOG,
-    )
-    server = Server(config)
+    loop = asyncio.get_running_loop()
+    doors = Doors(app, settings.door)
+    stopped = asyncio.Event()
 
     def stop() -> None:
-        if server.should_exit:
-            server.force_exit = True
-        server.should_exit = True
-        stopping()
+        if stopped.is_set():
+            doors.abort()
+        stopped.set()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         loop.add_signal_handler(number, stop)
     try:
-        await server.serve(sockets=[listening])
+        server = await loop.create_server(doors.open, sock=listening, backlog=BACKLOG)
+        await stopped.wait()
+        stopping()
+        server.close()
+        await doors.drain(settings.drain_s)
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             loop.remove_signal_handler(number)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from hoosh.dialects import JSON, Quirk
+from hoosh.dialects import JSON, ForModels, Quirk
 
 # Where each dialect keeps its bound on the answer.
 _OUTPUT_BOUNDS = (
@@ -83,13 +83,7 @@ def say(name: str, words: Mapping[str, str]) -> Quirk:
 
 def for_models(pattern: str, quirk: Quirk) -> Quirk:
     """`quirk` only where the model's name begins with the regular expression `pattern`."""
-    matches = re.compile(pattern).match
-
-    def conditional(body: JSON) -> None:
-        if matches(str(value(body, "model"))):
-            quirk(body)
-
-    return conditional
+    return ForModels(re.compile(pattern), quirk)
 
 
 def in_messages(*changes: Callable[[JSON], None], mark: bytes = b"") -> Quirk:

@@ -118,4 +118,3 @@ def set_up(level: str, kind: Literal["json", "text"]) -> None:
         _JSONFormatter() if kind == "json" else logging.Formatter("%(levelname)s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("uvicorn.access").disabled = True

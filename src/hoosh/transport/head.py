@@ -56,6 +56,18 @@ def route(base_url: str, proxies: Proxies, user_agent: str) -> Route:
 
 def render(way: Route, request: WireRequest) -> bytes:
     """Head and body in one. Raises: BadRequest."""
+    return message(head(way, request), request)
+
+
+def message(lines: bytes, request: WireRequest) -> bytes:
+    """`lines` are from `head`."""
+    if request.body or request.method in _WITH_BODY:
+        return b"%bcontent-length: %d\r\n\r\n%b" % (lines, len(request.body), request.body)
+    return lines + b"\r\n"
+
+
+def head(way: Route, request: WireRequest) -> bytes:
+    """All lines but the length: the same for all requests of one target. Raises: BadRequest."""
     if _TARGET.fullmatch(request.path) is None:
         raise BadRequest("the path of an upstream request holds what a path must not hold")
     if request.method not in _METHODS:
@@ -72,7 +84,5 @@ def render(way: Route, request: WireRequest) -> bytes:
         raise BadRequest("a header of an upstream request belongs to the transport")
     if b"user-agent" not in names:
         block += way.user_agent
-    if request.body or request.method in _WITH_BODY:
-        block += b"content-length: %d\r\n" % len(request.body)
     target = (way.prefix + request.path).encode("ascii")
-    return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (request.method, target, way.fixed, block, request.body)
+    return b"%b %b HTTP/1.1\r\n%b%b" % (request.method, target, way.fixed, block)

@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from hoosh.core.errors import ConnectFailed, Reset
-from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.core.wire import Headers, Timeouts, WireRequest
 from hoosh.transport.connection import TIMER_GRAIN_S, Connection
 from hoosh.transport.dial import Dialer
-from hoosh.transport.head import Route, render, route
+from hoosh.transport.head import Route, head, message, route
 from hoosh.transport.settings import TransportSettings
 
 _MAX_ROUTES = 1024  # base URLs come from the configuration: this bounds a mistake
+_MAX_HEADS = 1024  # a client may have headers of its own passed on
 
 
 class HTTPTransport:
@@ -25,6 +26,7 @@ class HTTPTransport:
         self._settings = settings
         self._dialer = Dialer(settings.ca_file)
         self._routes: dict[str, Route] = {}
+        self._heads: dict[tuple[str, bytes, str, Headers], bytes] = {}
         self._open: set[Connection] = set()
         self._idle: dict[str, list[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
@@ -69,6 +71,17 @@ class HTTPTransport:
                 self._routes.clear()
             self._routes[base_url] = way
         return way
+
+    def render(self, way: Route, base_url: str, request: WireRequest) -> bytes:
+        """Heads are checked and written once: hardly anything in them ever changes. Raises: BadRequest."""
+        key = (base_url, request.method, request.path, request.headers)
+        lines = self._heads.get(key)
+        if lines is None:
+            lines = head(way, request)
+            if len(self._heads) >= _MAX_HEADS:
+                self._heads.clear()
+            self._heads[key] = lines
+        return message(lines, request)
 
     def take(self, way: Route) -> Connection | None:
         idle = self._idle.get(way.key)
@@ -155,7 +168,7 @@ class Exchange:
     async def __aenter__(self) -> Self:
         transport, timeouts = self._transport, self._timeouts
         way = transport.route(self._base_url)
-        data = render(way, self._request)
+        data = transport.render(way, self._base_url, self._request)
         total_at = asyncio.get_running_loop().time() + timeouts.total_s
         connection = transport.take(way)
         if connection is not None:

@@ -12,10 +12,9 @@ from hoosh.core.errors import HooshError, UnknownModel
 from hoosh.core.local_model import LocalModel
 from hoosh.dialects.ollama.client import CHAT
 from hoosh.engine.catalog import Catalog, Rules
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange, MemoryWire
 from hoosh.http.ollama.keep import Keeping
 from hoosh.http.ollama.servers import Servers
-from hoosh.http.sink import Message
 
 MODEL = LocalModel(name="tiny", size_bytes=1000, sha256="ab", licence="MIT", description="", modified_s=0)
 
@@ -45,29 +44,22 @@ class FakeShelf:
         self.removed.append(name)
 
 
-def asked(shelf: FakeShelf, body: object) -> list[Message]:
-    """The messages that a pull is answered with."""
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": json.dumps(body).encode()}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
+def asked(shelf: FakeShelf, body: object) -> bytes:
+    """What a pull is answered with."""
+    wire = MemoryWire(json.dumps(body).encode())
 
     async def main() -> None:
         transport = FakeTransport({})
         servers = Servers(Catalog([], Rules(aliases={}), transport, FakeClock()), transport)
-        scope: dict[str, Any] = {"headers": [(b"content-type", b"application/json")]}
-        await Keeping(servers, shelf, CHAT).pull(Exchange(scope, receive, send))
+        headers = {b"content-type": b"application/json"}
+        await Keeping(servers, shelf, CHAT).pull(Exchange("POST", "/api/pull", headers, wire))
 
     asyncio.run(main())
-    return sent
+    return wire.said
 
 
-def lines(sent: list[Message]) -> list[dict[str, Any]]:
-    body = b"".join(message.get("body", b"") for message in sent)
-    return [json.loads(line) for line in body.splitlines()]
+def lines(said: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in said.splitlines()]
 
 
 def test_progress_is_a_line_for_each_percent() -> None:

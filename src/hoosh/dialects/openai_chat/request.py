@@ -391,7 +391,7 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
     """
     own = any(name in OWN_FIELDS for name, _ in asked.extra)
     usage_settled = not asked.stream or (asked.include_usage and ways.stream_usage)
-    if model == asked.model and usage_settled and not own and not ways.quirks:
+    if model == asked.model and usage_settled and not own and not ways.may_change(model):
         return WireRequest(path=PATH, body=body, headers=(bodies.JSON_TYPE,))
     fields: JSON = dict(_fields.decode(body))
     fields["model"] = model

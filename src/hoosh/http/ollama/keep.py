@@ -1,7 +1,7 @@
 """/api/pull and /api/delete: models known to this gateway go to its own store, all others to an Ollama server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import msgspec
@@ -10,10 +10,10 @@ from hoosh.core.errors import HooshError, UnknownModel, UnsupportedMedia
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect
 from hoosh.engine.backend import Backend
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.http.ollama.servers import JSON_TYPE, LIMITS, Named, Servers, named, refused
-from hoosh.http.request import check_json, read_body
-from hoosh.http.sink import ASGISink
+from hoosh.http.request import check_json
+from hoosh.http.sink import ReplySink
 from hoosh.ports import Shelf
 
 _NDJSON = b"application/x-ndjson"
@@ -44,9 +44,9 @@ class Keeping:
                 param="model",
             )
         if asked.stream:
-            await _while_there(exchange, self._stream(exchange, lines))
+            await self._stream(exchange, lines)
         else:
-            await _while_there(exchange, _answer(exchange, lines))
+            await _answer(exchange, lines)
 
     async def delete(self, exchange: Exchange) -> None:
         asked = await _asked(exchange)
@@ -61,7 +61,7 @@ class Keeping:
         await exchange.reply(200, b"", b"text/plain; charset=utf-8", ())
 
     async def _stream(self, exchange: Exchange, lines: AsyncIterator[_Line]) -> None:
-        sink = ASGISink(exchange.send, self._dialect, exchange.id)
+        sink = ReplySink(exchange, self._dialect)
         sink.head(_NDJSON, [])
         try:
             async for line in lines:
@@ -140,24 +140,4 @@ async def _asked(exchange: Exchange) -> Named:
     if b"content-type" not in exchange.headers:
         raise UnsupportedMedia("send the body as content-type: application/json")
     check_json(exchange.headers)
-    return named(await read_body(exchange.receive, exchange.headers, LIMITS))
-
-
-async def _while_there(exchange: Exchange, work: Coroutine[None, None, None]) -> None:
-    """Until the client leaves."""
-    task = asyncio.ensure_future(work)
-    left = False
-
-    def leave() -> None:
-        nonlocal left
-        left = True
-        task.cancel()
-
-    exchange.listeners.add(leave)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not left:  # the gateway stops: that cancel is not ours to swallow
-            raise
-    finally:
-        exchange.listeners.discard(leave)
+    return named(await exchange.body(LIMITS))

@@ -9,7 +9,7 @@ from hoosh.core.chat import ChatRequest
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.ollama.client import OllamaChatClient
 from hoosh.engine.catalog import Catalog
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.ports import Clock
 
 

@@ -10,10 +10,10 @@ from hoosh.core.local_model import LocalModel
 from hoosh.core.wire import WireRequest
 from hoosh.dialects.ollama.encode import when
 from hoosh.engine.catalog import Catalog
-from hoosh.http.asgi import Exchange
+from hoosh.http.exchange import Exchange
 from hoosh.http.listing import ModelList
 from hoosh.http.ollama.servers import JSON_TYPE, LIMITS, Row, Servers, named, refused
-from hoosh.http.request import check_json, read_body
+from hoosh.http.request import check_json
 from hoosh.ports import Clock, Shelf
 
 # The newest Ollama whose API is spoken here: some clients refuse to talk to an older one.
@@ -55,7 +55,7 @@ class OllamaPages:
     async def show(self, exchange: Exchange) -> None:
         """An Ollama server's own page where it has the model; else what is known here, which is less."""
         check_json(exchange.headers)
-        wanted = named(await read_body(exchange.receive, exchange.headers, LIMITS)).model
+        wanted = named(await exchange.body(LIMITS)).model
         if served := self._servers.of(wanted):
             backend, model = served
             body = _encode({"model": model})

@@ -1,4 +1,4 @@
-"""The ASGI application: a table from (path, method) to an endpoint, and the last resort for a bug.
+"""The application: a table from (path, method) to an endpoint, and the last resort for a bug.
 
 An endpoint is an async function of an Exchange. Keys are checked here, by the matched route and never by
 the path's text, for every route that is not marked open.
@@ -15,54 +15,12 @@ import msgspec
 from hoosh.core.errors import HooshError, MethodNotAllowed, NotFound
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT
-from hoosh.http.request import LEAVING, ClientLeft, Listeners, headers_of, request_id, token_of
-from hoosh.http.sink import Message, Receive, Send, error_headers
+from hoosh.http.exchange import Exchange
 from hoosh.ports import Keys
 
 log = logging.getLogger("hoosh.http")
-_encode = msgspec.json.Encoder().encode
 # What base URLs of SDKs end in, before a path that we know.
 _PREFIX = re.compile(r"/(?:openai|anthropic|gemini|genai|ollama|v1beta/openai|v1(?=/(?:v1|v1beta|api)/))(?=/)")
-
-
-class Exchange:
-    """One HTTP request and the way to answer it."""
-
-    __slots__ = ("headers", "id", "listeners", "query", "receive", "send", "tail", "token")
-
-    def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
-        self.headers: Mapping[bytes, bytes] = headers_of(scope)
-        self.id = request_id(self.headers)
-        self.query: bytes = scope.get("query_string", b"")
-        self.token = token_of(self.headers, self.query)
-        self.receive = receive
-        self.send = send
-        self.listeners: Listeners = scope.get(LEAVING, set())
-        self.tail = ""  # what a route ending in "/*" matched there
-
-    @property
-    def place(self) -> str:
-        """What follows the route's path, with the query."""
-        return f"{self.tail}?{self.query.decode('latin-1')}" if self.query else self.tail
-
-    async def answer(self, value: object, status: int = 200) -> None:
-        await self.reply(status, _encode(value), b"application/json", ())
-
-    async def reply(
-        self, status: int, body: bytes, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]
-    ) -> None:
-        head = [
-            (b"content-type", content_type),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", self.id.encode()),
-            *headers,
-        ]
-        await self.send({"type": "http.response.start", "status": status, "headers": head})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
-
-    async def refuse(self, error: HooshError, dialect: ClientDialect, *headers: tuple[bytes, bytes]) -> None:
-        body = dialect.fault(error, self.id)
-        await self.reply(error.status, body, b"application/json", (*error_headers(error), *headers))
 
 
 Endpoint = Callable[[Exchange], Awaitable[None]]
@@ -83,7 +41,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class App:
-    """The ASGI callable. HEAD is answered as GET by the server, which drops the body. `marks` are request headers that
+    """HEAD is answered as GET; the connection drops the body. `marks` are request headers that
     only clients of one dialect send: on pages that all share, errors are worded in it.
     """
 
@@ -102,25 +60,20 @@ class App:
             self._families.setdefault(_family(route.path), route.dialect)
         self.routes = tuple(routes)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        exchange = Exchange(scope, receive, send)
+    async def __call__(self, exchange: Exchange) -> None:
         try:
-            await self._dispatch(scope, exchange)
-        except ClientLeft:
-            return
+            await self._dispatch(exchange)
         except Exception:  # the last resort: a bug must reach the client as an error object, and the log whole
-            log.exception("a bug while answering %s", scope["path"])
-            with suppress(RuntimeError):  # a reply has begun: the server then closes the connection
+            log.exception("a bug while answering %s", exchange.path)
+            with suppress(RuntimeError):  # a reply has begun: the connection then breaks off
                 await exchange.refuse(HooshError("internal error"), self._dialect(exchange))
 
-    async def _dispatch(self, scope: Message, exchange: Exchange) -> None:
-        by_method, exchange.tail = self._find(scope["path"])
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    async def _dispatch(self, exchange: Exchange) -> None:
+        by_method, exchange.tail = self._find(exchange.path)
+        method = "GET" if exchange.method == "HEAD" else exchange.method
         route = by_method.get(method)
         if route is None:
-            await self._no_route(scope["path"], by_method, exchange)
+            await self._no_route(by_method, exchange)
             return
         try:
             if route.guarded:
@@ -151,10 +104,10 @@ class App:
                 return by_method, path[len(prefix) :]
         return None
 
-    async def _no_route(self, path: str, by_method: Mapping[str, Route], exchange: Exchange) -> None:
+    async def _no_route(self, by_method: Mapping[str, Route], exchange: Exchange) -> None:
         if not by_method:
-            spoken = self._dialect(exchange, self._families.get(_family(path)))
-            await exchange.refuse(NotFound(f"no such path: {path[:256]}"), spoken)
+            spoken = self._dialect(exchange, self._families.get(_family(exchange.path)))
+            await exchange.refuse(NotFound(f"no such path: {exchange.path[:256]}"), spoken)
             return
         allowed = ", ".join(sorted(by_method))
         spoken = self._dialect(exchange, next(iter(by_method.values())).dialect)

@@ -1,28 +1,21 @@
 """Paths: which endpoint a client means, by any of the spellings that SDKs make of a base URL."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from hoosh.http.asgi import App, Exchange, Route
+from hoosh.http.exchange import Exchange, MemoryWire
+from hoosh.http.routes import App, Route
 from hoosh.stores.memory import StaticKeys
 
 
 def asked(path: str, method: str = "POST") -> tuple[int, str]:
     """(status, what the endpoint was given of the path)."""
-    sent: list[Any] = []
     tails: list[str] = []
 
     async def endpoint(exchange: Exchange) -> None:
         tails.append(exchange.tail)
         await exchange.answer({})
-
-    async def receive() -> Any:
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
 
     app = App(
         [
@@ -34,8 +27,9 @@ def asked(path: str, method: str = "POST") -> tuple[int, str]:
         ],
         StaticKeys([]),
     )
-    asyncio.run(app({"type": "http", "method": method, "path": path, "headers": []}, receive, send))
-    return sent[0]["status"], "".join(tails)
+    wire = MemoryWire()
+    asyncio.run(app(Exchange(method, path, {}, wire)))
+    return wire.status, "".join(tails)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from hoosh.core.errors import BudgetExceeded, HooshError, OutOfCredit, Throttled, Unauthorized
-from hoosh.http.sink import error_headers
+from hoosh.http.exchange import error_headers
 
 
 @pytest.mark.parametrize(
