@@ -148,7 +148,7 @@ AMBIGUOUS = {
     "a NUL": b"x: a\x00b\r\n",
     "no name": b": a\r\n",
     "two hosts": b"host: y\r\n",
-    "an upgrade with a body": b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n",
+    "an upgrade with two framings": b"upgrade: h2c\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n",
 }
 
 
@@ -212,6 +212,31 @@ def test_an_offer_to_upgrade_is_declined() -> None:
     last = b"GET /b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     out = asyncio.run(answers([offer + offer + last]))
     assert [json.loads(body)[1] for _, body in replies(out, "GET", "GET", "GET")] == ["/a", "/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"content-length: 7", b'{"a":1}'),
+        (b"transfer-encoding: chunked", b'3\r\n{"a\r\n4\r\n":1}\r\n0\r\n\r\n'),
+        (b"content-length: 27", b"GET /b HTTP/1.1\r\nhost: x\r\n\r\n"[:27]),
+        (b"content-length: 0", b""),
+    ],
+)
+def test_a_body_beside_an_offer_to_upgrade_is_read_wherever_it_is_split(framing: bytes, body: bytes) -> None:
+    """As the JDK's client and `curl --http2` offer HTTP/2 without TLS."""
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    first = b"POST /a HTTP/1.1\r\nhost: x\r\n" + offer + framing + b"\r\n\r\n" + body
+    data = first + b"POST /b HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi"
+    wanted = asyncio.run(answers([data]))
+    told = [json.loads(one) for _, one in replies(wanted, "POST", "POST")]
+    assert [one[1] for one in told] == ["/a", "/b"]
+    sent = {b"content-length: 7": '{"a":1}', b"transfer-encoding: chunked": '{"a":1}', b"content-length: 0": ""}
+    assert told[0][-1] == sent.get(framing, body.decode())
+    for cut in range(1, len(data)):
+        assert replies(asyncio.run(answers([data[:cut], data[cut:]])), "POST", "POST") == replies(
+            wanted, "POST", "POST"
+        )
 
 
 def test_a_client_that_sends_far_ahead_is_cut_off_after_whole_answers() -> None:

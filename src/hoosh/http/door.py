@@ -62,6 +62,7 @@ class Stage(Enum):
 
 class Door(asyncio.Protocol):
     __slots__ = (
+        "_declined",
         "_doors",
         "_head_bytes",
         "_headers",
@@ -70,6 +71,7 @@ class Door(asyncio.Protocol):
         "_is_deaf",
         "_is_in_head",
         "_is_paused",
+        "_is_reframing",
         "_loop",
         "_parser",
         "_refusal",
@@ -103,6 +105,8 @@ class Door(asyncio.Protocol):
         self._held_bytes = 0
         self._is_deaf = False
         self._is_paused = False
+        self._declined = b""  # how the body is framed that came beside an offer to upgrade
+        self._is_reframing = False
         self._stage = Stage.HEAD
         self.deadline = inf
         self.is_slow = False
@@ -127,6 +131,8 @@ class Door(asyncio.Protocol):
                 # Declined by answering as if it had not been made (RFC 9110, section 7.8).
                 self._parser = httptools.HttpRequestParser(self)
                 data = data[offer.args[0] :]
+                if self._declined:
+                    self._reframe()
             except httptools.HttpParserCallbackError:
                 raise
             except httptools.HttpParserError as error:
@@ -167,7 +173,18 @@ class Door(asyncio.Protocol):
 
     # For the parser
 
+    def _reframe(self) -> None:
+        """Httptools takes a body beside an offer for the next protocol's bytes. Told once more how it is framed, and
+        of no offer, a new parser reads it. The JDK's client offers HTTP/2 so with its first request.
+        """
+        framing, self._declined = self._declined, b""
+        self._is_reframing = True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
+        self._is_reframing = False
+
     def on_message_begin(self) -> None:
+        if self._is_reframing:
+            return
         self._is_in_head = True
         self._target = b""
         self._headers = {}
@@ -187,7 +204,7 @@ class Door(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         suspect, self._head_bytes = self._head_bytes > self._doors.settings.head_limit_bytes, 0
-        if self._is_deaf:
+        if self._is_deaf or self._is_reframing:
             return
         parser, headers = self._parser, self._headers
         if flaw := _flaw(parser, headers):
@@ -196,6 +213,8 @@ class Door(asyncio.Protocol):
         if suspect and self._size() > self._doors.settings.head_limit_bytes:
             self._fail(self._too_large())
             return
+        if parser.should_upgrade():
+            self._declined = _framing(headers)
         turn = self._incoming = Turn(self, parser.get_method(), self._target, headers)
         if parser.get_http_version() == "1.0":
             turn.modern = False
@@ -211,6 +230,8 @@ class Door(asyncio.Protocol):
             self._incoming.put(body)
 
     def on_message_complete(self) -> None:
+        if self._declined:  # only the head is over
+            return
         turn, self._incoming = self._incoming, None
         if turn is not None:
             turn.close()
@@ -444,6 +465,12 @@ def _flaw(parser: httptools.HttpRequestParser, headers: dict[bytes, bytes]) -> s
         return "no host"
     if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
         return "a transfer-encoding other than chunked"
-    if parser.should_upgrade() and (b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"):
-        return "a body beside an offer to upgrade"  # httptools would take the body for the next request
     return ""
+
+
+def _framing(headers: dict[bytes, bytes]) -> bytes:
+    """The header that tells where a body ends, b"" where there is none. Both at once never come here."""
+    if b"transfer-encoding" in headers:
+        return b"transfer-encoding: chunked"
+    length = headers.get(b"content-length", b"0")
+    return b"content-length: " + length if length.strip(b"0") else b""

@@ -1,4 +1,4 @@
-"""Azure OpenAI: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle (read 2026-11).
+"""Azure OpenAI: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle (as of 2026-11).
 
 Its v1 API at https://RESOURCE.openai.azure.com/openai/v1; `model` is a deployment's name.
 """

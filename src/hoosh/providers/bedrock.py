@@ -1,4 +1,4 @@
-"""Amazon Bedrock: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html (read 2026-11).
+"""Amazon Bedrock: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html (as of 2026-11).
 
 Its OpenAI endpoint at https://bedrock-runtime.REGION.amazonaws.com/openai/v1, with a Bedrock API key.
 """

@@ -1,4 +1,4 @@
-"""Cerebras: https://inference-docs.cerebras.ai/resources/openai (read 2026-11). It answers 400 to what is dropped."""
+"""Cerebras: https://inference-docs.cerebras.ai/resources/openai (as of 2026-11). It answers 400 to what is dropped."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

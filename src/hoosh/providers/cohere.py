@@ -1,4 +1,4 @@
-"""Cohere: https://docs.cohere.com/docs/compatibility-api (read 2026-11)."""
+"""Cohere: https://docs.cohere.com/docs/compatibility-api (read 2026-11-25). `stream_options` is refused."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
@@ -12,5 +12,5 @@ PROVIDER = Provider(
     docs="https://docs.cohere.com/docs/compatibility-api",
     env=("CO_API_KEY", "COHERE_API_KEY"),
     serves=("command-*",),
-    ways=Ways(quirks=quirks.COMPATIBLE),
+    ways=Ways(quirks=quirks.COMPATIBLE, stream_usage=False),
 )

@@ -1,4 +1,4 @@
-"""DeepInfra: https://deepinfra.com/docs/openai_api (read 2026-11)."""
+"""DeepInfra: https://deepinfra.com/docs/openai_api (as of 2026-11)."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

@@ -1,4 +1,4 @@
-"""Fireworks AI: https://docs.fireworks.ai/tools-sdks/openai-compatibility (read 2026-11)."""
+"""Fireworks AI: https://docs.fireworks.ai/tools-sdks/openai-compatibility (as of 2026-11)."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

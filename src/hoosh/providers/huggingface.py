@@ -1,4 +1,4 @@
-"""Hugging Face router: https://huggingface.co/docs/inference-providers (read 2026-11)."""
+"""Hugging Face router: https://huggingface.co/docs/inference-providers (as of 2026-11)."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

@@ -1,4 +1,4 @@
-"""NVIDIA NIM: https://docs.api.nvidia.com/nim/reference/llm-apis (read 2026-11)."""
+"""NVIDIA NIM: https://docs.api.nvidia.com/nim/reference/llm-apis (as of 2026-11)."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

@@ -1,4 +1,4 @@
-"""Perplexity: https://docs.perplexity.ai/guides/chat-completions-guide (read 2026-11)."""
+"""Perplexity: https://docs.perplexity.ai/guides/chat-completions-guide (as of 2026-11)."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

@@ -1,4 +1,4 @@
-"""SambaNova: https://docs.sambanova.ai/cloud/docs/capabilities/openai-compatibility (read 2026-11)."""
+"""SambaNova: https://docs.sambanova.ai/cloud/docs/capabilities/openai-compatibility (as of 2026-11)."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

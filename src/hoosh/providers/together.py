@@ -1,4 +1,4 @@
-"""Together AI: https://docs.together.ai/docs/openai-api-compatibility (read 2026-11)."""
+"""Together AI: https://docs.together.ai/docs/openai-api-compatibility (as of 2026-11)."""
 
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT

@@ -1,4 +1,4 @@
-"""Vertex AI: https://cloud.google.com/vertex-ai/generative-ai/docs/start/api-keys (read 2026-11).
+"""Vertex AI: https://cloud.google.com/vertex-ai/generative-ai/docs/start/api-keys (as of 2026-11).
 
 The default address takes an API key. That of a project takes an access token:
 https://REGION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/REGION/publishers/google

@@ -150,18 +150,10 @@ class ChatReader:
         self._lacking = False  # one of them lacks something that clients rely on
 
     def read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
-        try:
-            return self._read(frame)
-        except (UnicodeDecodeError, RecursionError) as error:
-            raise BadUpstream("the provider sent what is not JSON") from error
-
-    def _read(self, frame: Frame) -> tuple[bytes, Sequence[Meaning]]:
         data, raw = frame.data, frame.raw
         if self._done or (data[:1] != b"{" and data.strip() in _NO_PAYLOAD):
             self._done = self._done or bool(data.strip())
             return b"", ()
-        if not data.isascii():
-            data.decode()  # what the decoders have no need to read is seen by the client
         if self._mends:
             data, raw = self._mend(data, raw)
         try:
