@@ -164,6 +164,7 @@ def _banner(gateway: "Gateway", url: str, path: Path | None, recording: Path | N
     -d '{{"model": "default", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
   python -c 'import openai; print(openai.OpenAI(base_url="{url}/v1", api_key="any").chat.completions.create(
     model="default", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'
+  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any ANTHROPIC_MODEL=default claude
 ready""")
 
 

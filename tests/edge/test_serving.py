@@ -217,3 +217,12 @@ def test_all_mistakes_of_a_configuration_are_told_with_their_lines(tmp_path: Pat
     assert 'did you mean "port"' in done.stderr
     assert 'did you mean "openai"' in done.stderr
     assert len(done.stderr.splitlines()) == 3
+
+
+def test_the_banner_can_be_copied_line_by_line(gateway: Running) -> None:
+    for line in (
+        f"curl {gateway.url}/v1/chat/completions -H 'content-type: application/json'",
+        f'openai.OpenAI(base_url="{gateway.url}/v1", api_key="any")',
+        f"ANTHROPIC_BASE_URL={gateway.url} ANTHROPIC_API_KEY=any ANTHROPIC_MODEL=default claude",
+    ):
+        assert line in gateway.banner
