@@ -25,6 +25,7 @@ from hoosh.core.errors import (
 from hoosh.core.events import Event, Metered, Opened, Raw, Vector
 from hoosh.core.usage import Usage
 from hoosh.dialects import PassingOn, Served, Ways
+from hoosh.dialects.openai import vectors
 from hoosh.dialects.openai_embeddings import DIALECT, LOSSES
 from hoosh.providers.mends import model_without_path
 from hoosh.providers.quirks import rename
@@ -362,3 +363,9 @@ def test_recorded_refusals_are_refusals() -> None:
             error = DIALECT.refusal(record["status"], headers_of(record), body_of(record))
             assert type(error) is (ModelGone if record["status"] == 404 else Refused), record["id"]
             assert error.message
+
+
+@pytest.mark.parametrize("said", [b'"\xc3\xa9\xc3\xa9=="', b'"a"', b'"AAA="', b"[null]", b"{}", b"[1e400]x"])
+def test_what_is_no_vector_is_the_providers_mistake(said: bytes) -> None:
+    with pytest.raises(BadUpstream, match="not a vector"):
+        vectors.read(said)

@@ -1,7 +1,6 @@
 """A vector's two forms: a JSON array, and base64 of little-endian 32-bit floats."""
 
 import base64
-import binascii
 import math
 import struct
 
@@ -25,7 +24,7 @@ def read(text: bytes) -> tuple[float, ...]:
             return _floats.decode(text)
         data = base64.b64decode(_text.decode(text), validate=True)
         return struct.unpack(f"<{len(data) // 4}f", data)
-    except (msgspec.DecodeError, binascii.Error, struct.error, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, struct.error, RecursionError) as error:
         raise BadUpstream("the provider sent what is not a vector") from error
 
 
