@@ -142,7 +142,7 @@ def test_paths_that_are_not_there(gateway: Running, client: OpenAI) -> None:
     assert ask(gateway, f"/v1/responses/{said.id}/more", method="GET").status == 404
     assert ask(gateway, f"/v1/responses/{said.id}/more").status == 404
     assert ask(gateway, f"/v1/responses/{said.id}?stream=true", method="GET").error["param"] == "stream"
-    for query in ("limit=0", "limit=many", "after=none"):
+    for query in ("limit=0", "limit=" + "9" * 5000, "limit=many", "after=none"):
         answer = ask(gateway, f"/v1/responses/{said.id}/input_items?{query}", method="GET")
         assert (answer.status, answer.error["param"]) == (400, query.partition("=")[0])
 

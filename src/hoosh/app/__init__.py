@@ -166,7 +166,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if hasattr(self, "settler"):
+        if hasattr(self, "responses"):
             await self.responses.stop()
             await self.response_store.close()
             await self.settler.stop(STOP_S)

@@ -30,10 +30,11 @@ class _Open:
 class WholeCalls:
     """The calls of one choice. Providers may mix the pieces of several, so none is over before all are."""
 
-    __slots__ = ("_open",)
+    __slots__ = ("_are_complete", "_open")
 
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
+        self._are_complete: bool | None = True  # None: not looked at since the last piece
 
     def add(self, delta: ToolDelta) -> None:
         call = self._open.setdefault(delta.call, _Open())
@@ -41,14 +42,18 @@ class WholeCalls:
         call.name = call.name or delta.name
         call.signature = delta.signature or call.signature
         call.arguments.append(delta.arguments)
+        self._are_complete = None
 
     def are_complete(self) -> bool:
-        return all(_is_object("".join(call.arguments)) for call in self._open.values())
+        if self._are_complete is None:
+            self._are_complete = all(_is_object("".join(call.arguments)) for call in self._open.values())
+        return self._are_complete
 
     def take(self) -> list[WholeCall]:
         """All since the last time, in order."""
         taken = [_whole(call) for _, call in sorted(self._open.items())]
         self._open.clear()
+        self._are_complete = True
         return taken
 
 

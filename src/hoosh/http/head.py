@@ -20,7 +20,9 @@ def render(status: int, headers: Iterable[tuple[bytes, bytes]], framing: bytes) 
     block = b"\r\n".join(lines)
     if block.count(b"\n") != len(lines) - 1 or block.count(b"\r") != len(lines) - 1:
         raise ValueError("a header of the reply holds a line break")
-    return b"%b%b\r\n%b\r\n" % (STATUS_LINES[status], block, framing)
+    # A provider's own status is told as it is, and Cloudflare has some (520 to 527) that no standard names.
+    line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return b"%b%b\r\n%b\r\n" % (line, block, framing)
 
 
 def chunk(data: bytes) -> bytes:

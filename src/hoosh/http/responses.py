@@ -326,7 +326,7 @@ def _page(kept: KeptResponse, asked: dict[str, list[str]]) -> bytes:
             raise BadRequest(f"after: no item '{after[:128]}'", param="after")
         items = items[ids.index(after) + 1 :]
     limit = asked.get("limit", ["20"])[0]
-    if not limit.isdecimal() or not 1 <= int(limit) <= MAX_PAGE:
+    if len(limit) > len(str(MAX_PAGE)) or not limit.isdecimal() or not 1 <= int(limit) <= MAX_PAGE:
         raise BadRequest(f"limit: expected a number from 1 to {MAX_PAGE}", param="limit")
     page = items[: int(limit)]
     return _encode(

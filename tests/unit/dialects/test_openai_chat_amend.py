@@ -173,7 +173,7 @@ def told(usage: JSON) -> JSON:
         (12, 322, 320, 334, 322),  # it is in it already
         (12, 2, 0, 14, 2),
         (12, 2, None, 14, 2),
-        (12, 2, 320, None, 2),
+        (12, 2, 320, None, 322),  # it cannot be in it
     ],
 )
 def test_reasoning_is_counted_as_output(

@@ -328,3 +328,13 @@ def test_sound_is_said_in_openais_form() -> None:
     message = json.loads(encoder.finish(USED))["choices"][0]["message"]
     assert message["audio"]["data"] == "AA"
     assert "images" not in message
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("asked", [STREAM, ASKED_USAGE])
+def test_a_passed_chunk_with_usage_may_end_its_lines_in_any_way(end: bytes, asked: ChatRequest) -> None:
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":3}}' + end
+    encoder = DIALECT.encoder(asked, SERVED)
+    sent = encoder.feed([Raw(chunk, (Text("a"), Metered(USED)))]) + encoder.finish(USED)
+    assert sent.count(b'"prompt_tokens":3') == 1
+    assert b'"content":"a"' in sent

@@ -22,7 +22,7 @@ from hoosh.core.errors import BadRequest
 from hoosh.core.features import FEATURES, REPLY_FEATURES
 from hoosh.dialects import JSON, Ways, openai_chat
 from hoosh.dialects.openai_responses import DIALECT, LOSSES, keep
-from hoosh.dialects.openai_responses.thoughts import Carried, carry
+from hoosh.dialects.openai_responses.thoughts import MARK, Carried, carry
 from hoosh.dialects.openai_responses.tools import MAX_NAME_CHARS, Names
 
 # As Codex 0.169 declares an MCP server's tools.
@@ -344,3 +344,9 @@ def test_what_is_no_request_at_all(data: bytes) -> None:
     for read in (DIALECT.parse, keep.wishes):
         with pytest.raises(BadRequest):
             read(data)
+
+
+def test_a_prompt_without_input_passes_on_though_another_vendors_mark_stands_in_it() -> None:
+    body = json.dumps({"model": "m", "prompt": {"id": "p"}, "instructions": MARK}).encode()
+    sent = DIALECT.pass_on(DIALECT.parse(body), body, "other", Ways())
+    assert json.loads(sent.body) == {"model": "other", "prompt": {"id": "p"}, "instructions": MARK}

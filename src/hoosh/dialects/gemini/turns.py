@@ -21,6 +21,7 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest
+from hoosh.core.open_calls import OpenCalls
 from hoosh.dialects.gemini.request import NAME
 from hoosh.dialects.gemini.signatures import unwrapped
 from hoosh.dialects.openai.bodies import wrong
@@ -130,8 +131,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self.turns: list[tuple[Literal["user", "assistant", "tool"], list[Part]]] = []
-        self._open: list[ToolCall] = []
-        self._made = 0
+        self._open = OpenCalls()
 
     def turn(self, content: _Content, where: str) -> None:
         role: Literal["user", "assistant"] = "assistant" if content.role == "model" else "user"
@@ -164,31 +164,19 @@ class _Reading:
 
     def _call(self, said: _Call, signature: str) -> ToolCall:
         arguments = bytes(said.args).decode()
-        call = ToolCall(said.id or self._make_id(), said.name, "{}" if arguments == "null" else arguments, signature)
-        self._open.append(call)
-        return call
+        return self._open.add(said.id or "", said.name, "{}" if arguments == "null" else arguments, signature)
 
     def _result(self, said: _Response, where: str) -> ToolResult:
-        call = next((call for call in self._open if _answers(said, call)), None)
-        if call is not None:
-            self._open.remove(call)
+        call = self._open.answered(said.id or "", said.name)
         text, is_error = _said(said.response, where)
         media = [_shown(_read_part(raw, f"{where}.functionResponse.parts"), raw) for raw in listed(said.parts)]
         shown = [part for parts in media for part in parts if isinstance(part, ImagePart | FilePart)]
         return ToolResult(
-            said.id or (call.id if call else self._make_id()),
+            said.id or (call.id if call else self._open.new_id()),
             (*((TextPart(text),) if text else ()), *shown),
             said.name or (call.name if call else ""),
             is_error,
         )
-
-    def _make_id(self) -> str:
-        self._made += 1
-        return f"call_{self._made}"
-
-
-def _answers(said: _Response, call: ToolCall) -> bool:
-    return call.id == said.id if said.id else call.name == said.name
 
 
 def _think_on(parts: list[Part], thought: Part) -> None:

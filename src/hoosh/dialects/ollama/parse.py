@@ -25,6 +25,7 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest
+from hoosh.core.open_calls import OpenCalls
 from hoosh.dialects import JSON
 from hoosh.dialects.ollama.chat import NAME
 from hoosh.dialects.ollama.words import GENERATE
@@ -214,8 +215,7 @@ class _Reading:
     """The calls that wait for their answers: older clients tell the tool's name alone, or nothing."""
 
     def __init__(self) -> None:
-        self._open: list[ToolCall] = []
-        self._made = 0
+        self._open = OpenCalls()
 
     def message(self, said: _Message, where: str) -> Message:
         text: tuple[Part, ...] = (TextPart(said.content),) if said.content else ()
@@ -239,30 +239,14 @@ class _Reading:
         if arguments[:1] not in (b"{", b"n"):
             place = f"{where}.function.arguments"
             raise BadRequest(f"{place}: expected object", param=place)
-        made = ToolCall(
-            call.id or self._make_id(), call.function.name, "{}" if arguments == b"null" else arguments.decode()
-        )
-        self._open.append(made)
-        return made
+        return self._open.add(call.id or "", call.function.name, "{}" if arguments == b"null" else arguments.decode())
 
     def _result(self, said: _Message, parts: tuple[Any, ...]) -> ToolResult:
         name = said.tool_name or said.name or ""
-        call = next((call for call in self._open if _answers(said.tool_call_id, name, call)), None)
-        if call is not None:
-            self._open.remove(call)
+        call = self._open.answered(said.tool_call_id or "", name)
         return ToolResult(
-            said.tool_call_id or (call.id if call else self._make_id()), parts, name or (call.name if call else "")
+            said.tool_call_id or (call.id if call else self._open.new_id()), parts, name or (call.name if call else "")
         )
-
-    def _make_id(self) -> str:
-        self._made += 1
-        return f"call_{self._made}"
-
-
-def _answers(call_id: str | None, name: str, call: ToolCall) -> bool:
-    if call_id:
-        return call.id == call_id
-    return not name or call.name == name
 
 
 def _image(data: str) -> ImagePart:

@@ -81,7 +81,8 @@ class LastUsage:
         inner = event.events
         if not inner or type(inner[-1]) is not Metered:
             return event.data
-        (whole,) = SSEDecoder().feed(event.data)
+        decoder = SSEDecoder()
+        (whole,) = decoder.feed(event.data) or decoder.eof()  # a CR at the end may be half of a line's end
         chunk: JSON = dict(_fields.decode(whole.data))
         told = annotated(bytes(chunk["usage"]), self._served)
         if not self._is_wanted:

@@ -375,7 +375,8 @@ def read_usage(data: bytes) -> Usage | None:
     details, more = said.prompt_tokens_details or _InputDetails(), said.completion_tokens_details or _OutputDetails()
     prompt, completion = said.prompt_tokens or said.input_tokens or 0, said.completion_tokens or said.output_tokens or 0
     reasoning = more.reasoning_tokens or 0
-    if reasoning and prompt + completion + reasoning == said.total_tokens:  # xAI leaves it out of the completion
+    apart = prompt + completion + reasoning == said.total_tokens  # xAI leaves it out of the completion
+    if reasoning and (apart or reasoning > completion):
         completion += reasoning
     usage = Usage(
         input=prompt,

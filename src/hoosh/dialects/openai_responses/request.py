@@ -195,7 +195,7 @@ def pass_on(asked: ChatRequest, body: bytes, model: str, ways: Ways) -> WireRequ
         return WireRequest(path=PATH, body=body, headers=(bodies.JSON_TYPE,))
     fields: JSON = {**_fields.decode(body), "model": model}
     left_out: tuple[str, ...] = ()
-    if thought and isinstance(given := _items.decode(fields["input"]), list):
+    if thought and "input" in fields and isinstance(given := _items.decode(fields["input"]), list):
         fields["input"] = [raw for raw in given if not _is_carried(raw)]
         left_out = ("reasoning",) if len(fields["input"]) < len(given) else ()
     return msgspec.structs.replace(bodies.request(PATH, fields, ways.quirks), dropped=left_out)
