@@ -117,7 +117,7 @@ def _read(dialect: ProviderDialect, ways: Ways, stream: bool, data: bytes) -> No
             _events(decoding(dialect.splitter(asked, kind), dialect.reader(asked, ways)), given)
             for given in ([payload], cut)
         )
-        assert whole == parts
+        assert repr(whole) == repr(parts)  # a vector may hold NaN, which equals nothing
 
 
 def _events(decoder: Decoder, parts: list[bytes]) -> tuple[list[Event], str]:
