@@ -495,14 +495,3 @@ def test_draining_ends_what_does_not_end_by_itself(by: str) -> None:
         assert app.cancelled.is_set()
 
     meet(app, client)
-
-
-@pytest.mark.parametrize("status", [200, 418, 520, 524, 599])
-def test_a_status_that_no_standard_names_is_told_as_it_is(status: int) -> None:
-    """Providers behind Cloudflare answer 520 to 527."""
-
-    async def app(exchange: Exchange) -> None:
-        await exchange.answer({"a": 1}, status)
-
-    out = asyncio.run(answers([b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"], app))
-    assert replies(out, "GET") == [(status, b'{"a":1}')]
