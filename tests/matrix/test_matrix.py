@@ -11,7 +11,7 @@ import pytest
 from hoosh.core.chat import ChatRequest, ImagePart, Message, TextPart
 from hoosh.core.errors import BadRequest, HooshError, Overloaded, Throttled, Unauthorized, UnknownModel
 from hoosh.core.features import lost
-from hoosh.dialects import anthropic_messages, gemini, ollama, openai_chat, openai_responses
+from hoosh.dialects import anthropic_messages, gemini, ollama, openai_chat, openai_completions, openai_responses
 from hoosh.dialects.gemini.client import CLIENT as GEMINI
 from hoosh.dialects.gemini.signatures import unwrapped
 from hoosh.dialects.ollama.client import CHAT as OLLAMA
@@ -32,7 +32,15 @@ TONGUES = {
     )
 }
 PAIRS = [(client, provider) for client in TONGUES for provider in TONGUES]
+# The oldest dialect: one text asked, one text said. It is a client's here; as a provider's it passes through.
+COMPLETIONS = Tongue(
+    client=openai_completions.DIALECT, provider=openai_completions.DIALECT, losses=openai_completions.LOSSES
+)
+TEXTS = [scene for scene in SCENES if scene.name in ("text", "hostile text", "length", "cut")]
 PLAYS = [(*pair, stream, scene) for pair in PAIRS for stream in (False, True) for scene in SCENES]
+PLAYS += [
+    (COMPLETIONS.name, provider, stream, scene) for provider in TONGUES for stream in (False, True) for scene in TEXTS
+]
 
 
 def name_of(value: object) -> str:
@@ -62,7 +70,7 @@ def expected(scene: Scene, losses: frozenset[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("client", "provider", "stream", "scene"), PLAYS, ids=name_of)
 def test_what_is_asked_and_said_arrives(client: str, provider: str, stream: bool, scene: Scene) -> None:
-    speaks, hears = TONGUES[client], TONGUES[provider]
+    speaks, hears = {**TONGUES, COMPLETIONS.name: COMPLETIONS}[client], TONGUES[provider]
     losses = speaks.losses | hears.losses
     asked = scene.asked(client, stream=stream)
     reply = provider_bytes(hears, scene, stream=stream)

@@ -29,10 +29,15 @@ class _Details(msgspec.Struct):
     cached_tokens: int | None = None
 
 
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _OutputDetails | None = None
 
 
 class _Chunk(msgspec.Struct):
@@ -120,6 +125,7 @@ class CompletionsReader:
         self._total = Usage(
             input=total.input + used.input * is_first_of_prompt,
             cached=total.cached + used.cached * is_first_of_prompt,
+            reasoning=total.reasoning + used.reasoning,
             output=total.output + used.output,
         )
         events.insert(0, Metered(self._total))
@@ -163,7 +169,8 @@ def _usage(given: object) -> Usage | None:
     if said is None:
         return None
     details = said.prompt_tokens_details or _Details()
-    counts = (said.prompt_tokens or 0, details.cached_tokens or 0, said.completion_tokens or 0)
+    reasoning = (said.completion_tokens_details or _OutputDetails()).reasoning_tokens or 0
+    counts = (said.prompt_tokens or 0, details.cached_tokens or 0, said.completion_tokens or 0, reasoning)
     if min(counts) < 0 or not counts[0] + counts[2]:
         return None
-    return Usage(input=counts[0], cached=counts[1], output=counts[2])
+    return Usage(input=counts[0], cached=counts[1], output=counts[2], reasoning=reasoning)
