@@ -7,6 +7,8 @@ from typing import Protocol
 from hoosh.core.call import Hold, Receipt, Settlement
 from hoosh.core.errors import HooshError
 from hoosh.core.kept import KeptResponse
+from hoosh.core.ledger import Amount, Asked, Audit, Batch, Line, Standing, UsageKey, UsageSum
+from hoosh.core.ledger import Reply as LedgerReply
 from hoosh.core.local_model import LocalModel
 from hoosh.core.plan import Target
 from hoosh.core.principal import Principal
@@ -54,6 +56,54 @@ class Budgets(Protocol):
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Replace holds by what was used. Idempotent by id; what was never reserved is booked all the same."""
+
+
+class Ledger(Protocol):
+    """A store of lines and leases (core.ledger says what they mean), shared by any number of gateways.
+
+    Each method is one atomic step. All raise StoreFailed where the store cannot do its work; whether the step was
+    done is then not known, and doing it again changes nothing more.
+    """
+
+    async def open(self) -> str:
+        """Make what is missing, and say the store's epoch: a name that it got when it was new."""
+
+    async def sync(self, batch: Batch) -> LedgerReply:
+        """In this order: renew the gateway's time, book the lines, set holds aside, set the leases.
+
+        A line is booked if its state is higher than that known (RANK); `held`, `scopes`, `gateway`, `reserved_ms` and
+        `expires_ms` stay those of the first telling, but an open line told again holds the larger amount.
+        A hold that is known is answered well; it is refused where `committed + leases + central holds + held` would
+        pass a ceiling of any of its scopes, and then leaves no trace. A hold of nothing fits always.
+        A lease becomes `max(min(granted before, keep), min(want, left))`, each meter by itself; where there is no
+        ceiling nothing is leased. Raises StoreFailed with code "store_replaced" where `batch.epoch` is not the store's.
+        """
+
+    async def sweep(self) -> int:
+        """Close what has run out by the store's clock, and say how many lines that were: those of gateways whose time
+        is over, and the store's own holds. "held" becomes "voided"; "sent" becomes "estimated", charged what was held.
+        The leases of such a gateway end, but with a journal they stay, stranded, until `reconcile`.
+        """
+
+    async def reconcile(self, gateway: str) -> None:
+        """The journal of a dead gateway was told: close what it has open as `sweep` does, and end its leases."""
+
+    async def carry(self, pool: str, bucket_s: int, extra: Amount) -> Amount:
+        """Fix what a window gets from the one before. The first to say it is right; the answer is what stands."""
+
+    async def standing(self, asked: Sequence[Asked]) -> Sequence[Standing]: ...
+
+    async def line(self, line_id: str) -> Line | None: ...
+
+    async def usage(self, from_day_s: int, to_day_s: int) -> Sequence[tuple[UsageKey, UsageSum]]:
+        """Sums of the days from `from_day_s` to before `to_day_s`."""
+
+    async def prune(self, before_ms: int) -> int:
+        """Forget closed lines that were settled before; sums and counters stay. Says how many."""
+
+    async def audit(self) -> Audit: ...
+
+    async def close(self) -> None: ...
 
 
 class Responses(Protocol):

@@ -246,10 +246,16 @@ class NoProvider(HooshError):
 
 
 class StoreFailed(HooshError):
-    """What a store keeps cannot be read or written now."""
+    """What a store keeps cannot be read or written now. `code` tells why where it is known: "storage_full",
+    "storage_read_only", "store_down", "store_slow", "store_replaced".
+    """
 
     status = 503
     code = "store_failed"
+
+    def __init__(self, message: str, *, code: str = "store_failed") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ConfigError(HooshError):
