@@ -93,7 +93,7 @@ def play(bank: Open, scene: Callable[[Bank], Awaitable[None]]) -> None:
 
 def line(name: str, state: str = "sent", held: int = 0, used: int = 0, **more: Any) -> Line:
     amounts = {"held": Amount(held), "used": Amount(used)}
-    return Line(**{"id": name, "state": state, "scopes": POOL, "gateway": "g1", **amounts, **more})  # type: ignore[arg-type]
+    return Line(**{"id": name, "state": state, "scopes": POOL, "gateway": "g1", **amounts, **more})
 
 
 def test_a_line_is_booked_once_whatever_is_told_again(bank: Open) -> None:
