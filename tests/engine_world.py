@@ -6,10 +6,14 @@ from types import TracebackType
 
 from hoosh.core.call import Account, Call, Hold, Outcome, Receipt, Settlement, Wishes
 from hoosh.core.errors import BudgetExceeded, HooshError, Truncated
-from hoosh.core.plan import Plan
+from hoosh.core.ledger import Amount
+from hoosh.core.plan import Plan, Target
+from hoosh.core.pool import Terms
+from hoosh.core.quote import FREE, Quote
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.backend import Backend, tongues_of
+from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.settler import Settler
@@ -53,29 +57,46 @@ class FakeClock:
 
 
 class FakeBudgets:
-    """Loses replies: the hold stands before the caller hears of it."""
+    """Loses replies: the hold stands before the caller hears of it. `capacity` is what one pool has for all holds."""
 
     def __init__(self) -> None:
         self.held: dict[str, Hold] = {}
         self.lines: list[Settlement] = []
         self.capacity: int | None = None
-        self.settle_failures = 0
+        self.under = Terms(pools=("default",))
+        self.extended: list[Amount] = []
+
+    def terms(self, pool: str, key_id: str, agent: str) -> Terms:
+        return self.under
 
     async def reserve(self, hold: Hold) -> None:
         await asyncio.sleep(0)
-        if self.capacity is not None and hold.tokens > self.capacity:
-            raise BudgetExceeded("Token budget exceeded")
+        self._check(hold.amount)
         self.held[hold.id] = hold
         await asyncio.sleep(0)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        await asyncio.sleep(0)
-        if self.settle_failures:
-            self.settle_failures -= 1
-            raise ConnectionError("the store is away")
-        for line in settlements:
-            self.held.pop(line.id, None)
-            self.lines.append(line)
+    async def extend(self, hold_id: str, more: Amount) -> None:
+        self._check(more)
+        self.extended.append(more)
+
+    def _check(self, more: Amount) -> None:
+        left = (self.capacity or 0) - sum(hold.amount.tokens for hold in self.held.values())
+        if self.capacity is not None and more.tokens > left:
+            raise BudgetExceeded("Token budget exceeded", unit="tokens", left=left, needed=more.tokens)
+
+    def settle(self, settlement: Settlement) -> None:
+        self.held.pop(settlement.id, None)
+        self.lines.append(settlement)
+
+    async def flush(self) -> None:
+        """All is here."""
+
+
+class FreeOfCharge:
+    """ports.Prices."""
+
+    def quote(self, target: Target, kind: str) -> Quote:
+        return FREE
 
 
 class FakeLimits:
@@ -184,11 +205,10 @@ class Stage:
         rules = Rules(aliases={}, plan=Plan(targets=(), tries=tries, attempts=8, base_s=0.0, max_s=1.0))
         self.catalog = Catalog(backends, rules, self.transport, clock)
         self.settler = Settler(self.budgets, self.journal, self.catalog, clock)
-        self.settler.start()
         self.engine = engine_class(
             World(
                 limits=FakeLimits(),
-                budgets=self.budgets,
+                cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=self.catalog,
                 settler=self.settler,
@@ -215,8 +235,6 @@ class Stage:
 
     async def check(self) -> None:
         """The four invariants."""
-        async with asyncio.timeout(60):
-            await self.settler.drain()
         assert len(self.journal.receipts) == 1, "one receipt"
         ids = [line.id for line in self.budgets.lines]
         assert len(ids) == len(set(ids)), "each attempt settled once"

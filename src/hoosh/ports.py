@@ -11,7 +11,9 @@ from hoosh.core.ledger import Amount, Asked, Audit, Batch, Line, Standing, Usage
 from hoosh.core.ledger import Reply as LedgerReply
 from hoosh.core.local_model import LocalModel
 from hoosh.core.plan import Target
+from hoosh.core.pool import Terms
 from hoosh.core.principal import Principal
+from hoosh.core.quote import Quote
 from hoosh.core.wire import Timeouts, WireRequest
 
 
@@ -47,15 +49,48 @@ class Limits(Protocol):
 
 
 class Budgets(Protocol):
-    async def reserve(self, hold: Hold) -> None:
-        """Set `hold.tokens` of `hold.pool` aside until settled.
-
-        Idempotent by `hold.id`; all or nothing; a hold of nothing (a count, say) is never too much.
-        Raises: BudgetExceeded, BadRequest (no such pool).
+    def terms(self, pool: str, key_id: str, agent: str) -> Terms:
+        """What a call is under that asks for `pool`: that one, its key's own and its agent's where there are such.
+        Raises BadRequest (no such pool).
         """
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Replace holds by what was used. Idempotent by id; what was never reserved is booked all the same."""
+    async def reserve(self, hold: Hold) -> None:
+        """Set `hold.amount` aside in all its pools and those above them, until it is settled.
+
+        Idempotent by `hold.id` while it is open; all or nothing; a hold of nothing (a count, say) is never too much.
+        A cancelled call must settle the id all the same.
+        Raises: BudgetExceeded, BadRequest (no such pool), StoreFailed.
+        """
+
+    async def extend(self, hold_id: str, more: Amount) -> None:
+        """Set more aside for an open hold. Raises as `reserve` does, and then holds what it held."""
+
+    def settle(self, settlement: Settlement) -> None:
+        """Replace a hold by what was used: in memory at once, in the store soon. Never awaits, never raises.
+
+        Idempotent by id; what was never reserved is booked all the same.
+        """
+
+    async def flush(self) -> None:
+        """Wait until the store has all that was settled before. Raises StoreFailed."""
+
+
+class Prices(Protocol):
+    def quote(self, target: Target, kind: str) -> Quote:
+        """`kind` is the provider's type. Raises Unpriced where no call may go to a model of unknown price."""
+
+
+class Spool(Protocol):
+    """Where lines outlive a process that dies before the store has them. None of it blocks."""
+
+    def put(self, record: bytes) -> None:
+        """Raises StoreFailed where there is no room."""
+
+    def mark(self) -> int:
+        """How far it has come."""
+
+    def forget(self, mark: int) -> None:
+        """The store has all that was put before `mark`."""
 
 
 class Ledger(Protocol):

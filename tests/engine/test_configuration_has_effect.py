@@ -24,6 +24,7 @@ from hoosh.config.schema import Config
 from hoosh.core.call import Hold, Wishes
 from hoosh.core.errors import ConnectFailed, HooshError
 from hoosh.core.kept import KeptResponse
+from hoosh.core.ledger import Amount
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.backend import Backend
@@ -184,7 +185,7 @@ async def second_answer(built: Built) -> object:
 async def room(built: Built) -> object:
     """What a pool says to a hold of 5000 tokens."""
     try:
-        await built.gateway.engine._world.budgets.reserve(Hold(id="1", pool="small", tokens=5000))
+        await built.gateway.budgeting.escrow.reserve(Hold(id="1", pools=("small",), amount=Amount(5000)))
     except HooshError as error:
         return error.code
     return "ok"

@@ -149,17 +149,6 @@ def test_a_bug_is_settled_as_crashed_and_not_swallowed() -> None:
     run(scene)
 
 
-def test_a_store_that_is_away_loses_no_settlement() -> None:
-    async def scene() -> None:
-        stage = Stage(one=GOOD)
-        stage.budgets.settle_failures = 2
-        await stage.serve()
-        await stage.check()
-        assert len(stage.budgets.lines) == 1
-
-    run(scene)
-
-
 def test_a_body_that_is_not_streamed_comes_whole_with_the_gateways_fields() -> None:
     async def scene() -> None:
         whole: Step = (

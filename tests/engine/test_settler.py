@@ -1,17 +1,14 @@
 """What is owed is written once, whatever the store does in between."""
 
-import asyncio
-from collections.abc import Sequence
-
 from engine_world import FakeBudgets, FakeClock, FakeJournal
-from hoosh.core.call import Account, Call, Hold, Outcome, Settlement
+from hoosh.core.call import Account, Call, Hold, Outcome
 from hoosh.core.chat import ChatRequest, Message, TextPart
 from hoosh.core.errors import ConnectFailed, HooshError, Refused
 from hoosh.core.events import Finish, Metered, Raw, Text
+from hoosh.core.ledger import Amount
 from hoosh.core.plan import Attempt, Target
 from hoosh.core.usage import Usage
 from hoosh.engine.settler import STATUS_CLIENT_LEFT, Settler, usage_of
-from hoosh.stores.memory import MemoryBudgets
 
 ONE, TWO = Target("one", "m"), Target("two", "m")
 
@@ -29,35 +26,6 @@ class Watching:
         self.seen.append((target.provider, error.message))
 
 
-class Gated(FakeBudgets):
-    """Does not write before it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open = asyncio.Event()
-        self.batches = 0
-
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        await self.open.wait()
-        self.batches += 1
-        await super().settle(settlements)
-
-
-class Halting(MemoryBudgets):
-    """Writes a part of what it is given, then is away."""
-
-    def __init__(self) -> None:
-        super().__init__({"default": None})
-        self.failures = 2
-
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        if self.failures:
-            self.failures -= 1
-            await super().settle(settlements[:2])
-            raise OSError("the disk is away")
-        await super().settle(settlements)
-
-
 def account(name: str = "call", target: Target = ONE, n: int = 1) -> Account:
     request = ChatRequest(model="m", messages=(Message("user", (TextPart("Hi"),)),), stream=True)
     book = Account(Call(id=name, dialect="openai_chat", request=request, body=b"", arrived_ns=1_000_000))
@@ -66,7 +34,7 @@ def account(name: str = "call", target: Target = ONE, n: int = 1) -> Account:
 
 def attempted(book: Account, target: Target, n: int) -> Account:
     book.attempt = Attempt(n, target)
-    book.hold = Hold(id=f"{book.call.id}.{n}", pool="default", tokens=50)
+    book.hold = Hold(id=f"{book.call.id}.{n}", pools=("default",), amount=Amount(50))
     return book
 
 
@@ -78,139 +46,65 @@ def succeed(book: Account, tokens: int = 10) -> Account:
 
 
 class Office:
-    def __init__(self, budgets: FakeBudgets | MemoryBudgets) -> None:
+    def __init__(self, budgets: FakeBudgets) -> None:
         self.journal = FakeJournal()
         self.watching = Watching()
         self.settler = Settler(budgets, self.journal, self.watching, FakeClock())
-        self.settler.start()
-
-    async def close(self) -> None:
-        async with asyncio.timeout(60):
-            await self.settler.stop(60)
-
-
-def test_drain_waits_for_the_store() -> None:
-    async def main() -> None:
-        budgets = Gated()
-        office = Office(budgets)
-        await office.settler.drain()  # nothing is owed
-        office.settler.settle(succeed(account()))
-        drained = asyncio.create_task(office.settler.drain())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not drained.done()
-        assert budgets.lines == []
-        budgets.open.set()
-        async with asyncio.timeout(60):
-            await drained
-        assert [line.id for line in budgets.lines] == ["call.1"]
-        await office.close()
-
-    asyncio.run(main())
-
-
-def test_what_comes_while_the_store_writes_is_written_next_and_together() -> None:
-    async def main() -> None:
-        budgets = Gated()
-        office = Office(budgets)
-        office.settler.settle(succeed(account("a")))
-        for _ in range(10):
-            await asyncio.sleep(0)  # the first batch is on its way
-        for name in "bcd":
-            office.settler.settle(succeed(account(name)))
-        budgets.open.set()
-        await office.close()
-        assert [line.id for line in budgets.lines] == ["a.1", "b.1", "c.1", "d.1"]
-        assert budgets.batches == 2
-
-    asyncio.run(main())
-
-
-def test_a_store_that_fails_in_the_middle_loses_nothing_and_books_nothing_twice() -> None:
-    async def main() -> None:
-        budgets = Halting()
-        office = Office(budgets)
-        for n in range(5):
-            book = account(f"call-{n}")
-            assert book.hold
-            await budgets.reserve(book.hold)
-            office.settler.settle(succeed(book))
-        await office.close()
-        assert budgets.failures == 0
-        assert budgets.standing("default") == (50, 0)
-
-    asyncio.run(main())
 
 
 def test_an_absorbed_attempt_and_the_one_in_its_place_are_two_lines_and_one_receipt() -> None:
-    async def main() -> None:
-        budgets = FakeBudgets()
-        office = Office(budgets)
-        book = account()
-        error = ConnectFailed("refused")
-        office.settler.absorb(book, error)
-        assert book.hold is None
-        assert [(tried.target, tried.error) for tried in book.tried] == [(ONE, error)]
-        assert office.journal.receipts == []
-        office.settler.settle(succeed(attempted(book, TWO, 2)))
-        await office.close()
-        first, second = budgets.lines
-        assert (first.id, first.absorbed, first.error, first.usage.total) == ("call.1", True, "upstream_error", 0)
-        assert (second.id, second.absorbed, second.error, second.usage.total) == ("call.2", False, "", 10)
-        (receipt,) = office.journal.receipts
-        assert (receipt.status, receipt.attempts, receipt.target, receipt.usage.input) == (200, 2, TWO, 10)
-        assert receipt.first_event_ns == 500_000_000
-        assert office.watching.seen == [("one", "refused"), ("two", "0.5 s")]
-
-    asyncio.run(main())
+    budgets = FakeBudgets()
+    office = Office(budgets)
+    book = account()
+    error = ConnectFailed("refused")
+    office.settler.absorb(book, error)
+    assert book.hold is None
+    assert [(tried.target, tried.error) for tried in book.tried] == [(ONE, error)]
+    assert office.journal.receipts == []
+    office.settler.settle(succeed(attempted(book, TWO, 2)))
+    first, second = budgets.lines
+    assert (first.id, first.absorbed, first.error, first.usage.total) == ("call.1", True, "upstream_error", 0)
+    assert (second.id, second.absorbed, second.error, second.usage.total) == ("call.2", False, "", 10)
+    (receipt,) = office.journal.receipts
+    assert (receipt.status, receipt.attempts, receipt.target, receipt.usage.input) == (200, 2, TWO, 10)
+    assert receipt.first_event_ns == 500_000_000
+    assert office.watching.seen == [("one", "refused"), ("two", "0.5 s")]
 
 
 def test_when_the_last_attempt_was_absorbed_too_nothing_is_settled_twice() -> None:
-    async def main() -> None:
-        budgets = FakeBudgets()
-        office = Office(budgets)
-        book = account()
-        office.settler.absorb(book, ConnectFailed("refused"))
-        book.outcome, book.error = Outcome.FAILED, ConnectFailed("refused")
-        office.settler.absorb(book, ConnectFailed("refused"))
-        office.settler.settle(book)
-        await office.close()
-        assert [line.id for line in budgets.lines] == ["call.1"]
-        assert office.journal.receipts[0].status == 502
-        assert office.watching.seen == [("one", "refused")]
-
-    asyncio.run(main())
+    budgets = FakeBudgets()
+    office = Office(budgets)
+    book = account()
+    office.settler.absorb(book, ConnectFailed("refused"))
+    book.outcome, book.error = Outcome.FAILED, ConnectFailed("refused")
+    office.settler.absorb(book, ConnectFailed("refused"))
+    office.settler.settle(book)
+    assert [line.id for line in budgets.lines] == ["call.1"]
+    assert office.journal.receipts[0].status == 502
+    assert office.watching.seen == [("one", "refused")]
 
 
 def test_a_failed_call_tells_the_observer_and_the_receipt() -> None:
-    async def main() -> None:
-        budgets = FakeBudgets()
-        office = Office(budgets)
-        book = account()
-        book.outcome, book.error = Outcome.FAILED, Refused("wrong", upstream_status=422)
-        office.settler.settle(book)
-        await office.close()
-        assert budgets.lines[0].error == "invalid_request"
-        assert (office.journal.receipts[0].status, office.journal.receipts[0].error) == (422, "invalid_request")
-        assert office.watching.seen == [("one", "wrong")]
-
-    asyncio.run(main())
+    budgets = FakeBudgets()
+    office = Office(budgets)
+    book = account()
+    book.outcome, book.error = Outcome.FAILED, Refused("wrong", upstream_status=422)
+    office.settler.settle(book)
+    assert budgets.lines[0].error == "invalid_request"
+    assert (office.journal.receipts[0].status, office.journal.receipts[0].error) == (422, "invalid_request")
+    assert office.watching.seen == [("one", "wrong")]
 
 
 def test_a_client_that_left_and_a_crash_say_nothing_of_the_provider() -> None:
-    async def main() -> None:
-        budgets = FakeBudgets()
-        office = Office(budgets)
-        left, crashed = account("left"), account("crashed")
-        left.outcome = Outcome.CANCELLED
-        office.settler.settle(left)
-        office.settler.settle(crashed)
-        await office.close()
-        assert [receipt.status for receipt in office.journal.receipts] == [STATUS_CLIENT_LEFT, 500]
-        assert [line.id for line in budgets.lines] == ["left.1", "crashed.1"]
-        assert office.watching.seen == []
-
-    asyncio.run(main())
+    budgets = FakeBudgets()
+    office = Office(budgets)
+    left, crashed = account("left"), account("crashed")
+    left.outcome = Outcome.CANCELLED
+    office.settler.settle(left)
+    office.settler.settle(crashed)
+    assert [receipt.status for receipt in office.journal.receipts] == [STATUS_CLIENT_LEFT, 500]
+    assert [line.id for line in budgets.lines] == ["left.1", "crashed.1"]
+    assert office.watching.seen == []
 
 
 def test_usage_is_the_providers_word_else_an_estimate_of_what_was_seen_else_nothing() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine_world import FakeBudgets, FakeClock, FakeJournal, FakeLimits, FakeSink, FakeTransport
+from engine_world import FakeBudgets, FakeClock, FakeJournal, FakeLimits, FakeSink, FakeTransport, FreeOfCharge
 from hoosh.core.call import Call
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import HooshError, UpstreamError
@@ -18,6 +18,7 @@ from hoosh.core.plan import Plan
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect, ProviderDialect, Served, Translating, Ways
 from hoosh.engine.backend import Backend, tongues_of
+from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.settler import Settler
@@ -77,7 +78,6 @@ async def play(
     request = heard.parse(body.body)
     call = Call(id="call", dialect=client.name, request=request, body=body.body)
     await stage.engine.serve(call, heard, stage.sink)
-    await stage.settler.drain()
     sent = stage.transport.requests[0]
     assert isinstance(request, ChatRequest)
     return Played(
@@ -116,11 +116,10 @@ class _Stage:
         rules = Rules(aliases={}, plan=Plan(targets=(), tries=1, attempts=1))
         catalog = Catalog([backend], rules, self.transport, clock)
         self.settler = Settler(self.budgets, FakeJournal(), catalog, clock)
-        self.settler.start()
         self.engine = Engine(
             World(
                 limits=FakeLimits(),
-                budgets=self.budgets,
+                cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=catalog,
                 settler=self.settler,

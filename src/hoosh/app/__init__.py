@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from hoosh.app.budgets import Budgeting, NoPrices
 from hoosh.app.engines import chat_engine, embedding_engine, stored_name
 from hoosh.config.schema import Config, ProviderConfig
 from hoosh.core.asked import Operation
@@ -32,6 +33,7 @@ from hoosh.dialects.openai_moderations import DIALECT as OPENAI_MODERATIONS
 from hoosh.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 from hoosh.dialects.rerank import DIALECT as RERANK
 from hoosh.engine.backend import Backend, tongues_of
+from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.discovery import discover
 from hoosh.engine.engine import Engine, World
@@ -59,7 +61,7 @@ from hoosh.ports import Responses as ResponseStore
 from hoosh.providers import Provider
 from hoosh.providers.quirks import cap_output
 from hoosh.providers.registry import PROVIDERS, find
-from hoosh.stores.memory import MemoryBudgets, MemoryLimits, StaticKeys
+from hoosh.stores.memory import MemoryLimits, StaticKeys
 from hoosh.stores.responses_memory import MemoryResponses
 from hoosh.stores.responses_sqlite import SQLiteResponses
 from hoosh.transport.pool import HTTPTransport
@@ -120,6 +122,7 @@ class Gateway:
         if recording is not None:
             self.transport = RecordingTransport(self.transport, recording, self._name_of, self.clock)
         self.keys = StaticKeys([(key.token.reveal(), Principal(key.name, key.pool)) for key in config.keys])
+        self.budgeting = Budgeting(config, default_root(environ).parent, self.clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -128,15 +131,15 @@ class Gateway:
         backends += await self._found({backend.provider.name for backend in backends})
         rules = _rules(self.config, self.supervisors)
         self.catalog = Catalog(backends, rules, self.transport, self.clock)
-        budgets = MemoryBudgets({"default": None, **{pool.name: pool.capacity for pool in self.config.budgets}})
-        self.settler = Settler(budgets, self._journal, self.catalog, self.clock)
+        await self.budgeting.open()
+        settler = Settler(self.budgeting.escrow, self._journal, self.catalog, self.clock)
         self.engine = Engine(
             World(
                 limits=MemoryLimits(self.clock),
-                budgets=budgets,
+                cashier=Cashier(self.budgeting.escrow, NoPrices()),
                 transport=self.transport,
                 catalog=self.catalog,
-                settler=self.settler,
+                settler=settler,
                 clock=self.clock,
             )
         )
@@ -149,7 +152,6 @@ class Gateway:
         self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
         marks: dict[bytes, ClientDialect] = {b"anthropic-version": ANTHROPIC_MESSAGES, GEMINI_MARK: GEMINI}
         self.app = App(self._routes(), self.keys, marks)
-        self.settler.start()
         await self.catalog.refresh(
             [backend.name for backend in backends if backend.local and not _is_embedded(backend)]
         )
@@ -169,7 +171,7 @@ class Gateway:
         if hasattr(self, "responses"):
             await self.responses.stop()
             await self.response_store.close()
-            await self.settler.stop(STOP_S)
+            await self.budgeting.close(STOP_S)
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()
 

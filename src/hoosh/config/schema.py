@@ -4,6 +4,7 @@ The file's validation, its JSON schema, its documentation and its example are al
 The unit of a number is in its name.
 """
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,8 @@ Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
+Moment = Annotated[dt.datetime, Meta(tz=True)]
+Usd = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,9 +146,96 @@ class NetworkConfig(_Table, frozen=True):
     )
 
 
+class OverrideConfig(_Table, frozen=True):
+    until: Annotated[Moment, Meta(description="When it ends.", examples=["2027-01-01T00:00:00Z"])]
+    since: Annotated[
+        Moment | None, Meta(description="When it begins; at once if not given.", examples=["2026-12-24T00:00:00Z"])
+    ] = None
+    capacity: Annotated[Tokens | None, Meta(description="Tokens of one period meanwhile.", examples=[2_000_000])] = None
+    usd: Annotated[Usd | None, Meta(description="US dollars of one period meanwhile.", examples=[50.0])] = None
+    audio_seconds: Annotated[
+        Tokens | None, Meta(description="Seconds of audio of one period meanwhile.", examples=[7200])
+    ] = None
+
+
 class BudgetConfig(_Table, frozen=True):
-    name: Annotated[Name, Meta(description="Name of the pool of tokens.", examples=["default"])]
-    capacity: Annotated[Tokens, Meta(description="Tokens that may be used in all.", examples=[1_000_000])]
+    name: Annotated[Name, Meta(description="Name of the pool.", examples=["default"])]
+    capacity: Annotated[
+        Tokens | None,
+        Meta(description="Tokens that may be used in one period; no limit if not given.", examples=[1_000_000]),
+    ] = None
+    usd: Annotated[Usd | None, Meta(description="US dollars that may be spent in one period.", examples=[25.0])] = None
+    audio_seconds: Annotated[
+        Tokens | None, Meta(description="Seconds of audio that may be heard in one period.", examples=[3600])
+    ] = None
+    parent: Annotated[
+        Name | Literal[""], Meta(description="Budget that is charged for all its calls too.", examples=["company"])
+    ] = ""
+    agent: Annotated[
+        str,
+        Meta(
+            max_length=256, description="Agent (`x-agent-id`) whose calls are charged to it too.", examples=["tarang"]
+        ),
+    ] = ""
+    period: Annotated[
+        Literal["none", "hour", "day", "week", "month"], Meta(description="After which it begins anew.")
+    ] = "none"
+    rolling: Annotated[
+        bool, Meta(description="Whether the period slides (the last 24 hours) and does not follow the calendar.")
+    ] = False
+    time_zone: Annotated[Text, Meta(description="Whose calendar its periods follow.")] = "UTC"
+    carry_over_percent: Annotated[
+        int, Meta(ge=0, le=1000, description="How much of the limit may come over from what the last period left.")
+    ] = 0
+    alert_percents: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=1000)], ...], Meta(description="Use of the limit at which the log warns.")
+    ] = (80, 95)
+    hard: Annotated[bool, Meta(description="Whether the limit refuses calls; else it only warns.")] = True
+    unbounded: Annotated[
+        Literal["deny", "allow"],
+        Meta(description="What becomes of calls whose cost nobody can bound before: server tools, files by reference."),
+    ] = "deny"
+    default_max_tokens: Annotated[
+        Tokens, Meta(description="Limit on an answer where the client sets none and the budget has a limit.")
+    ] = 4096
+    top_up: Annotated[
+        bool, Meta(description="Whether such an answer is not limited, and more is held as it grows.")
+    ] = False
+    overrides: Annotated[
+        tuple[OverrideConfig, ...], Meta(description="Other limits for a time; the first in force counts.")
+    ] = ()
+
+
+class StoreConfig(_Table, frozen=True):
+    kind: Annotated[
+        Literal["sqlite", "postgres", "redis", "memory"],
+        Meta(description="Where budgets, keys and usage are kept: one file, or a server for many machines."),
+    ] = "sqlite"
+    path: Annotated[
+        Path | None, Meta(description="SQLite file; `hoosh.db` beside the models if not given.", examples=["hoosh.db"])
+    ] = None
+    url: Annotated[
+        Secret | None,
+        Meta(description="Where the server is.", examples=["$HOOSH_STORE_URL"]),
+    ] = None
+    durability: Annotated[
+        Literal["balanced", "durable"],
+        Meta(
+            description="When a call is in the store: within 10 ms of being sent, and in a journal on this machine "
+            "before; or on the store's disk before it is sent."
+        ),
+    ] = "balanced"
+    timeout_s: Annotated[Seconds, Meta(description="Longest that the store may take for one step.")] = 5.0
+    lease_s: Annotated[
+        Annotated[float, Meta(ge=1, le=3600)],
+        Meta(description="How long a gateway may spend what it has leased without hearing of the store."),
+    ] = 30.0
+    allow_volatile: Annotated[
+        bool, Meta(description="Whether a Redis may be used that loses what it holds when it ends.")
+    ] = False
+    keep_days: Annotated[
+        int, Meta(ge=1, le=36500, description="Days that single ledger lines are kept; sums are kept for ever.")
+    ] = 90
 
 
 class RetryConfig(_Table, frozen=True):
@@ -220,7 +310,10 @@ class Config(_Table, frozen=True):
             examples=[{"fast": "openai/gpt-4.1-mini"}],
         ),
     ] = {}
-    budgets: Annotated[tuple[BudgetConfig, ...], Meta(description="Pools of tokens that keys are charged to.")] = ()
+    budgets: Annotated[
+        tuple[BudgetConfig, ...], Meta(description="Pools of tokens, money and audio that calls are charged to.")
+    ] = ()
+    store: Annotated[StoreConfig, Meta(description="Where budgets and usage are kept.")] = StoreConfig()
     retry: Annotated[RetryConfig, Meta(description="What happens when a provider fails before its answer.")] = (
         RetryConfig()
     )

@@ -7,8 +7,11 @@ import msgspec
 from hoosh.core.asked import Request
 from hoosh.core.errors import HooshError
 from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.ledger import Amount, Priced
 from hoosh.core.plan import Attempt, Target
+from hoosh.core.pool import Terms
 from hoosh.core.principal import ANONYMOUS, Principal
+from hoosh.core.quote import FREE, Quote
 from hoosh.core.usage import Usage
 from hoosh.core.wire import Headers
 
@@ -48,22 +51,40 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """An upper bound set aside for one attempt. `id` is the attempt's id and the key of idempotency."""
+    """An upper bound set aside for one attempt. `id` is the attempt's id and the key of idempotency.
+
+    `pools` are what it is charged to, the caller's own first; those above them follow by themselves. The rest says
+    whose it is, for the ledger. `sent`: something may reach a provider from now on, so that it is charged if nobody
+    ever says how it ended. With `expires_s` the store itself keeps it for so long, and any gateway may settle it.
+    """
 
     id: str
-    pool: str
-    tokens: int
+    pools: tuple[str, ...]
+    amount: Amount
+    sent: bool = True
+    expires_s: int = 0
+    request_id: str = ""
+    key: str = ""
+    agent: str = ""
+    provider: str = ""
+    model: str = ""
+    operation: str = ""
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """How one attempt ended. `absorbed`: it failed and another attempt took its place."""
+    """How one attempt ended. `absorbed`: it failed and another attempt took its place; `cache_hit`: no provider was
+    asked. `hold` is what it is booked by where nothing was reserved under its id.
+    """
 
     id: str
-    pool: str
+    hold: Hold
     usage: Usage
-    target: Target
+    micros: int = 0
+    audio_ms: int = 0
+    priced: Priced = "free"
     error: str = ""
     absorbed: bool = False
+    cache_hit: bool = False
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -85,6 +106,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     target: Target | None
     attempts: int
     usage: Usage
+    micros: int | None = 0
+    priced: Priced = "free"
     stream: bool
     first_event_ns: int
     total_ns: int
@@ -97,15 +120,18 @@ class Account:
 
     __slots__ = (
         "attempt",
+        "billed",
         "call",
         "error",
         "finished",
         "first_event_ns",
         "hold",
         "outcome",
+        "quote",
         "reported",
         "seen_chars",
-        "settlements",
+        "sent",
+        "terms",
         "tried",
     )
 
@@ -115,7 +141,10 @@ class Account:
         self.error: HooshError | None = None
         self.attempt: Attempt | None = None
         self.hold: Hold | None = None
-        self.settlements: list[Settlement] = []
+        self.billed: Usage | None = None  # once it is known for good
+        self.sent = False  # a provider may have got the request, and answered nothing yet that says it costs nothing
+        self.quote: Quote = FREE
+        self.terms = Terms(pools=())
         self.tried: list[Tried] = []
         self.reported: Usage | None = None
         self.finished = False  # the provider ended an answer itself

@@ -22,15 +22,18 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     none. Periods follow the calendar of `time_zone`, or slide (`rolling`: the last 24 hours, say); `period_s` is one
     of any length, and then there is no calendar.
 
+    With `agent`, that agent's calls are charged to it beside their own pool.
+
     `carry_percent`: how much of the ceiling may come over at most from what the last period left. `alerts` are percents
     of the ceiling at which the log warns. A pool that is not `hard` refuses nobody. `unbounded`: whether a call is let
     through that nobody can bound beforehand. `output_tokens` is the limit that a call gets which sets none;
-    with `top_up` it gets none, and more is held as its answer grows. `origin`: who made the pool.
+    with `top_up` it gets none, and more is held as its answer grows. `origin`: who made the pool, `created_s`: when.
     """
 
     name: str
     ceiling: Amount = NO_CEILING
     parent: str = ""
+    agent: str = ""
     period: Period = "none"
     period_s: int = 0
     rolling: bool = False
@@ -42,8 +45,24 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_tokens: int = 4096
     top_up: bool = False
     overrides: tuple[Override, ...] = ()
+    created_s: int = 0
     origin: Literal["config", "key", "api"] = "config"
 
     @property
-    def capped(self) -> bool:
+    def is_capped(self) -> bool:
         return self.hard and self.ceiling != NO_CEILING
+
+
+def pool_of_key(key_id: str) -> str:
+    """The name of a key's own pool, where it has one."""
+    return f"key:{key_id}"
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call of some caller is under: the `pools` it is charged to, and what all of them together allow."""
+
+    pools: tuple[str, ...]
+    is_capped: bool = False
+    allows_unbounded: bool = True
+    output_tokens: int = 0
+    top_up: bool = False

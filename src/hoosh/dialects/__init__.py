@@ -73,18 +73,23 @@ def _no_time() -> int:
     return 0
 
 
+def _no_cost(usage: Usage, audio_ms: int) -> None:  # noqa: ARG001
+    return None
+
+
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway adds to a reply. `id` is the call's, bare: a dialect has prefixes of its own. `created_s` is
-    Unix time; `cost_micros` None means not known. `input_tokens` is a guess, for those that tell it in the beginning.
-    `first_event_ns` is how long the provider's first event took; `elapsed_ns` tells the time since the call arrived
-    whenever it is asked, for dialects have no clock.
+    Unix time. `cost` tells the micro-USD of a usage and of milliseconds of sound, None where that is not known.
+    `input_tokens` is a guess, for those that tell it in the beginning. `first_event_ns` is how long the provider's
+    first event took; `elapsed_ns` tells the time since the call arrived whenever it is asked, for dialects have no
+    clock.
     """
 
     id: str
     created_s: int
     provider: str
     model: str
-    cost_micros: int | None = None
+    cost: Callable[[Usage, int], int | None] = _no_cost
     input_tokens: int = 0
     first_event_ns: int = 0
     elapsed_ns: Callable[[], int] = _no_time

@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from hoosh.core.call import Account, Call, Hold, Outcome
+from hoosh.core.call import Account, Call, Outcome
 from hoosh.core.errors import (
     BadUpstream,
     ClientError,
+    ConnectFailed,
     EmptyStream,
     Exhausted,
     HooshError,
@@ -23,14 +24,17 @@ from hoosh.core.errors import (
 )
 from hoosh.core.events import Event, has_content
 from hoosh.core.plan import Attempt, Plan
+from hoosh.core.usage import Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Tongue, Translating
 from hoosh.engine.backend import Backend
+from hoosh.engine.cashier import Cashier, limited
 from hoosh.engine.catalog import Catalog
-from hoosh.engine.settler import Settler, usage_of
+from hoosh.engine.settler import Settler
 from hoosh.policy.attempts import attempts
-from hoosh.policy.estimate import bound, input_guess
-from hoosh.ports import Budgets, Clock, Limits, Reply, Sink, Transport
+from hoosh.policy.estimate import input_guess
+from hoosh.ports import Clock, Limits, Reply, Sink, Transport
+from hoosh.providers.quirks import limit_output
 
 # An error body longer than this says nothing more.
 MAX_REFUSAL_BYTES = 64 << 10
@@ -41,10 +45,10 @@ MAX_DROPPED_CHARS = 1024
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """The ports that the engine works through."""
+    """The ports that the engine works through, and who acts for it at them."""
 
     limits: Limits
-    budgets: Budgets
+    cashier: Cashier
     transport: Transport
     catalog: Catalog
     settler: Settler
@@ -57,6 +61,7 @@ class _Opened(msgspec.Struct, frozen=True):
     backend: Backend
     attempt: Attempt
     dropped: tuple[str, ...]
+    output_tokens: int
     reply: Reply
     decoder: Decoder
     events: list[Event]
@@ -70,6 +75,7 @@ class Engine:
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> Account:
         account = Account(call)
         try:
+            account.terms = self._world.cashier.terms(call)
             plan = self._world.catalog.route(call.request.model, call.wishes, call.request.operation)
             await self._relay(account, plan, dialect, sink)
             account.outcome = Outcome.OK
@@ -94,6 +100,8 @@ class Engine:
             while True:  # content commit: no other attempt below this line
                 for event in events:
                     account.observe(event)
+                if account.terms.top_up:
+                    await self._world.cashier.grow(account)
                 if data := encoder.feed(events):
                     await sink.write(data)  # a slow client stops our reads here
                 if ended:
@@ -101,7 +109,8 @@ class Engine:
                 piece = await reply.read()
                 ended = not piece
                 events = decoder.feed(piece) if piece else decoder.eof()
-        await sink.close(encoder.finish(usage_of(account)))
+        self._world.settler.commit(account)
+        await sink.close(encoder.finish(account.billed or Usage()))
 
     async def _open(self, account: Account, plan: Plan, held: AsyncExitStack) -> _Opened:
         """Make attempts until one shows content. `held` has what the last attempt opened."""
@@ -111,10 +120,9 @@ class Engine:
             if attempt.delay_s:
                 await asyncio.sleep(attempt.delay_s)
             backend = self._world.catalog.backends[attempt.target.provider]
-            hold = self._name(account, attempt)
+            account.attempt = attempt
             try:
-                await self._world.budgets.reserve(hold)
-                opened = await self._try(account.call, backend, attempt, held)
+                opened = await self._try(account, backend, attempt, held)
             except UpstreamError as failed:
                 error = failed
             else:
@@ -127,16 +135,8 @@ class Engine:
             except StopIteration:
                 raise _verdict(account, error) from error
 
-    def _name(self, account: Account, attempt: Attempt) -> Hold:
-        """Name the hold before it is acquired: a lost reply to `reserve` can then not leak it."""
-        call = account.call
-        pool = call.wishes.pool or call.principal.pool
-        account.attempt = attempt
-        account.hold = Hold(id=f"{call.id}.{attempt.n}", pool=pool, tokens=bound(call.request))
-        return account.hold
-
-    async def _try(self, call: Call, backend: Backend, attempt: Attempt, held: AsyncExitStack) -> _Opened:
-        timeouts = backend.timeouts
+    async def _try(self, account: Account, backend: Backend, attempt: Attempt, held: AsyncExitStack) -> _Opened:
+        call, timeouts = account.call, backend.timeouts
         if backend.rate_limit_rpm is not None:
             await self._world.limits.take(backend.name, backend.rate_limit_rpm)
         tongue = backend.tongue(call.request.operation, call.dialect, attempt.target.model)
@@ -144,15 +144,22 @@ class Engine:
             raise ModelGone(
                 f"{backend.name} cannot {call.request.operation} with {attempt.target.model}", param="model"
             )
-        request = _request(call, tongue, attempt)
+        output_tokens = await self._world.cashier.hold(account, backend)
+        request = _request(call, tongue, attempt, output_tokens)
         url = backend.address(tongue, attempt.target.model)
         exchange = self._world.transport.exchange(url, backend.signed(request), timeouts)
-        reply = await held.enter_async_context(exchange)
+        account.sent = True
+        try:
+            reply = await held.enter_async_context(exchange)
+        except ConnectFailed:
+            account.sent = False
+            raise
         if reply.status != 200:
+            account.sent = False
             raise await _refusal(backend, tongue, reply)
         decoder = _decoder(call, tongue, reply)
         events, ended = await self._first_content(decoder, reply, timeouts.first_byte_s)
-        return _Opened(backend, attempt, request.dropped, reply, decoder, events, ended)
+        return _Opened(backend, attempt, request.dropped, output_tokens, reply, decoder, events, ended)
 
     async def _first_content(self, decoder: Decoder, reply: Reply, limit_s: float) -> tuple[list[Event], bool]:
         """Events up to and with the first content, and whether the reply ended with them.
@@ -182,7 +189,7 @@ class Engine:
             created_s=clock.unix_s(),
             provider=opened.backend.name,
             model=opened.attempt.target.model,
-            cost_micros=0 if opened.backend.local else None,
+            cost=account.quote.cost,
             input_tokens=input_guess(account.call.request) if account.call.request.stream else 0,
             first_event_ns=account.first_event_ns - arrived_ns,
             elapsed_ns=lambda: clock.monotonic_ns() - arrived_ns,
@@ -197,20 +204,27 @@ class Engine:
             (b"x-hoosh-attempts", b"%d" % opened.attempt.n),
             (b"server-timing", b"first-event;dur=%.2f" % (total_ns / 1e6)),
         ]
+        if opened.output_tokens:
+            headers.append((b"x-hoosh-max-tokens", b"%d" % opened.output_tokens))
         if opened.dropped:
             headers.append((b"x-hoosh-dropped", _header(", ".join(opened.dropped)[:MAX_DROPPED_CHARS])))
         return headers
 
 
-def _request(call: Call, tongue: Tongue, attempt: Attempt) -> WireRequest:
-    dialect, model = tongue.dialect, attempt.target.model
+def _request(call: Call, tongue: Tongue, attempt: Attempt, output_tokens: int) -> WireRequest:
+    """`output_tokens` is the limit on each answer that its budget sets, 0 for none."""
+    dialect, model, ways = tongue.dialect, attempt.target.model, tongue.ways
     if dialect.name != call.dialect:
-        request = dialect.render(call.request, model, tongue.ways)
+        asked = limited(call.request, output_tokens) if output_tokens else call.request
+        request = dialect.render(asked, model, ways)
         if not call.headers:
             return request
         unsaid = tuple(name.decode() for name, _ in call.headers)
         return WireRequest(request.path, request.body, request.method, request.headers, request.dropped + unsaid)
-    request = dialect.pass_on(call.request, call.body, model, tongue.ways)
+    if output_tokens:
+        quirks = (limit_output(dialect.name, output_tokens), *ways.quirks)
+        ways = msgspec.structs.replace(ways, quirks=quirks)
+    request = dialect.pass_on(call.request, call.body, model, ways)
     if not call.headers:
         return request
     return WireRequest(request.path, request.body, request.method, request.headers + call.headers, request.dropped)

@@ -24,11 +24,40 @@ DEFAULT_OUTPUT_TOKENS = 4096
 
 
 def bound(request: Request) -> int:
-    """At most this many tokens of input (a BPE token covers at least one byte), and what the answer may take."""
+    """At most this many tokens of input, and what the answer may take."""
+    return input_bound(request) + answers(request) * (output_limit(request) or DEFAULT_OUTPUT_TOKENS)
+
+
+def input_bound(request: Request) -> int:
+    """At most this many tokens: a BPE token covers at least one byte."""
     if not isinstance(request, ChatRequest):
-        return _bytes_asked(request) + _most_output(request)
-    output = request.n * (request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
-    return _input_bytes(request) + _overhead_tokens(request) + output
+        return _bytes_asked(request)
+    return _input_bytes(request) + _overhead_tokens(request)
+
+
+def answers(request: Request) -> int:
+    """How many answers are asked for; 0 where what comes back is no text, and costs no tokens."""
+    if isinstance(request, CompleteRequest):
+        return len(request.prompts) * request.n
+    return request.n if isinstance(request, ChatRequest) else 0
+
+
+def output_limit(request: Request) -> int | None:
+    """The client's own limit on each answer."""
+    return request.max_output_tokens if isinstance(request, ChatRequest | CompleteRequest) else None
+
+
+def boundless(request: Request) -> str:
+    """What of a request nobody can bound beforehand, as the client calls it; "" where there is nothing."""
+    if not isinstance(request, ChatRequest):
+        return ""
+    if request.foreign_tools:
+        return f"tools ({request.foreign_tools[0].kind})"
+    for message in request.messages:
+        for part in message.parts:
+            if type(part) is FilePart and not part.data:
+                return "a file by reference"
+    return ""
 
 
 def guess(request: Request, seen_chars: int) -> Usage:
@@ -50,12 +79,6 @@ def input_guess(request: Request) -> int:
 def output_guess(seen_chars: int) -> int:
     """Tokens of what was seen of an answer."""
     return -(-seen_chars // CHARS_PER_TOKEN)
-
-
-def _most_output(request: Request) -> int:
-    if not isinstance(request, CompleteRequest):
-        return 0
-    return len(request.prompts) * request.n * (request.max_output_tokens or DEFAULT_OUTPUT_TOKENS)
 
 
 def _bytes_asked(request: CompleteRequest | EmbedRequest | RerankRequest | ModerationRequest | CountRequest) -> int:

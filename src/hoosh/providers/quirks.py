@@ -20,6 +20,15 @@ _OUTPUT_BOUNDS = (
     ("generationConfig", "maxOutputTokens"),
     ("options", "num_predict"),
 )
+_OUTPUT_BOUND_OF = {
+    "openai_chat": ("", "max_completion_tokens"),
+    "openai_completions": ("", "max_tokens"),
+    "openai_responses": ("", "max_output_tokens"),
+    "anthropic_messages": ("", "max_tokens"),
+    "gemini": ("generationConfig", "maxOutputTokens"),
+    "ollama": ("options", "num_predict"),
+    "ollama_generate": ("options", "num_predict"),
+}
 # Fields of OpenAI's own that a provider with a closed list of fields refuses.
 OPENAI_ALONE = (
     *("user", "safety_identifier", "logprobs", "top_logprobs", "logit_bias", "top_k", "min_p", "store", "service_tier"),
@@ -49,6 +58,20 @@ def cap_output(limit_tokens: int) -> Quirk:
                 fields[key] = limit_tokens
                 if holder:
                     body[holder] = fields
+
+    return quirk
+
+
+def limit_output(dialect: str, limit_tokens: int) -> Quirk:
+    """Say a limit on the answer, for a client that said none, where `dialect` keeps it."""
+    holder, key = _OUTPUT_BOUND_OF[dialect]
+
+    def quirk(body: JSON) -> None:
+        if not holder:
+            body[key] = limit_tokens
+            return
+        fields = value(body, holder)
+        body[holder] = {**(fields if isinstance(fields, dict) else {}), key: limit_tokens}
 
     return quirk
 

@@ -2,68 +2,15 @@
 
 import hashlib
 import hmac
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from hoosh.core.call import Hold, Settlement
-from hoosh.core.errors import BadRequest, BudgetExceeded, Throttled, Unauthorized
+from hoosh.core.errors import Throttled, Unauthorized
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.policy.limits import gcra
 from hoosh.ports import Clock
 
-# Settled ids are remembered so that a repeated settlement changes nothing; the oldest go first.
-REMEMBERED_IDS = 100_000
 # A tenth of a minute's requests may come at once.
 BURST_PART = 10
-
-
-class _Pool:
-    __slots__ = ("capacity", "held", "used")
-
-    def __init__(self, capacity: int | None) -> None:
-        self.capacity = capacity
-        self.held = 0
-        self.used = 0
-
-
-class MemoryBudgets:
-    """ports.Budgets. A pool without a capacity only counts."""
-
-    def __init__(self, capacities: Mapping[str, int | None]) -> None:
-        self._pools = {name: _Pool(capacity) for name, capacity in capacities.items()}
-        self._holds: dict[str, Hold] = {}
-        self._settled: OrderedDict[str, None] = OrderedDict()
-
-    async def reserve(self, hold: Hold) -> None:
-        pool = self._pools.get(hold.pool)
-        if pool is None:
-            raise BadRequest(f"Token pool '{hold.pool}' does not exist", param="pool")
-        if hold.id in self._holds or hold.id in self._settled:
-            return
-        if hold.tokens and pool.capacity is not None and pool.used + pool.held + hold.tokens > pool.capacity:
-            left = max(0, pool.capacity - pool.used - pool.held)
-            raise BudgetExceeded(
-                f"Token budget exceeded: pool '{hold.pool}' has {left} tokens remaining, requested {hold.tokens}"
-            )
-        pool.held += hold.tokens
-        self._holds[hold.id] = hold
-
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        for settlement in settlements:
-            if settlement.id in self._settled:
-                continue
-            self._settled[settlement.id] = None
-            if len(self._settled) > REMEMBERED_IDS:
-                self._settled.popitem(last=False)
-            hold = self._holds.pop(settlement.id, None)
-            if hold is not None:
-                self._pools[hold.pool].held -= hold.tokens
-            if (pool := self._pools.get(settlement.pool)) is not None:
-                pool.used += settlement.usage.total
-
-    def standing(self, pool: str) -> tuple[int, int]:
-        """(used, held) tokens of a pool."""
-        return self._pools[pool].used, self._pools[pool].held
 
 
 class MemoryLimits:

@@ -30,7 +30,7 @@ from hoosh.dialects.openai_chat import DIALECT
 STREAM = ChatRequest(model="m", messages=(), stream=True)
 ASKED_USAGE = ChatRequest(model="m", messages=(), stream=True, include_usage=True)
 WHOLE = ChatRequest(model="m", messages=())
-SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost=lambda usage, audio_ms: 7)
 USED = Usage(input=3, cached=1, output=2, reasoning=1)
 GUESSED = Usage(input=3, output=2, source="estimated")
 HEAD = '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":5,"model":"m","choices":'

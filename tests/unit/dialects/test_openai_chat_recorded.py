@@ -30,7 +30,7 @@ from wire_corpus import (
     splits,
 )
 
-SERVED = Served(id="1", created_s=1, provider="p", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=1, provider="p", model="m", cost=lambda usage, audio_ms: 7)
 
 # How many chat exchanges of each were recorded, at least.
 COUNTS = {

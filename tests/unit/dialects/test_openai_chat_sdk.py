@@ -17,7 +17,7 @@ from hoosh.providers.registry import find
 
 STREAM = ChatRequest(model="m", messages=(), stream=True, include_usage=True)
 WHOLE = ChatRequest(model="m", messages=())
-SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost=lambda usage, audio_ms: 7)
 USED = Usage(input=3, cached=1, output=2, reasoning=1)
 ANSWER: Sequence[Event] = (
     Opened("v", "vendor-1"),

@@ -17,7 +17,7 @@ from hoosh.dialects.openai_completions import DIALECT, MANY
 from hoosh.providers.mends import model_without_path
 from wire_corpus import How, body_of, headers_of, records, splits
 
-SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost=lambda usage, audio_ms: 7)
 OURS = {"provider": "mine", "cost_micro_usd": 7}
 Asked = ChatRequest | CompleteRequest
 

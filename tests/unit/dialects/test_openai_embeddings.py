@@ -32,7 +32,7 @@ from hoosh.providers.quirks import rename
 from hoosh.providers.registry import find
 from wire_corpus import body_of, headers_of, records
 
-SERVED = Served(id="1", created_s=1, provider="mine", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=1, provider="mine", model="m", cost=lambda usage, audio_ms: 7)
 
 
 def parse(**fields: object) -> EmbedRequest:

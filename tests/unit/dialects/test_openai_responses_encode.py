@@ -17,7 +17,7 @@ from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai_responses import DIALECT, Followed
 
-SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=5, provider="mine", model="m", cost=lambda usage, audio_ms: 7)
 USED = Usage(input=3, cached=1, output=2, reasoning=1)
 NASTY = 'a\n\ndata: {"type":"response.completed"}\r\n\u2028\x85"\\'
 ANSWER: Sequence[Event] = (

@@ -17,7 +17,7 @@ from hoosh.providers.mends import model_without_path
 from hoosh.providers.registry import find
 from wire_corpus import body_of, records
 
-SERVED = Served(id="1", created_s=1, provider="mine", model="m", cost_micros=7)
+SERVED = Served(id="1", created_s=1, provider="mine", model="m", cost=lambda usage, audio_ms: 7)
 OURS = {"provider": "mine", "cost_micro_usd": 7}
 
 

@@ -14,9 +14,9 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _json = msgspec.json.Decoder()
 
 
-def annotated(usage: bytes, served: Served) -> JSON:
+def annotated(told: bytes, usage: Usage, served: Served) -> JSON:
     """The provider's usage object, whose values keep their bytes, and the gateway's own fields."""
-    return {**_fields.decode(usage), **additions(served)}
+    return {**_fields.decode(told), **additions(served, usage)}
 
 
 def with_usage(reply: bytes, usage: Usage, written: JSON, served: Served) -> bytes:
@@ -25,7 +25,7 @@ def with_usage(reply: bytes, usage: Usage, written: JSON, served: Served) -> byt
     """
     fields: JSON = dict(_fields.decode(reply))
     is_told = usage.source == "reported" and bytes(fields.get("usage", b"null")) != b"null"
-    return _encode({**fields, "usage": annotated(bytes(fields["usage"]), served) if is_told else written})
+    return _encode({**fields, "usage": annotated(bytes(fields["usage"]), usage, served) if is_told else written})
 
 
 def usage_object(usage: Usage, served: Served) -> JSON:
@@ -37,24 +37,24 @@ def usage_object(usage: Usage, served: Served) -> JSON:
         "prompt_tokens_details": {"cached_tokens": usage.cached},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
-    return fields | _estimated(usage) | additions(served)
+    return fields | _estimated(usage) | additions(served, usage)
 
 
 def input_usage_object(usage: Usage, served: Served) -> JSON:
     """The same where nothing is generated."""
     fields: JSON = {"prompt_tokens": usage.input, "total_tokens": usage.input}
-    return fields | _estimated(usage) | additions(served)
+    return fields | _estimated(usage) | additions(served, usage)
 
 
 def _estimated(usage: Usage) -> JSON:
     return {"estimated": True} if usage.source == "estimated" else {}
 
 
-def additions(served: Served) -> JSON:
+def additions(served: Served, usage: Usage) -> JSON:
     """What the gateway adds to a usage object."""
     fields: JSON = {"provider": served.provider}
-    if served.cost_micros is not None:
-        fields["cost_micro_usd"] = served.cost_micros
+    if (cost_micros := served.cost(usage, 0)) is not None:
+        fields["cost_micro_usd"] = cost_micros
     return fields
 
 
@@ -84,7 +84,7 @@ class LastUsage:
         decoder = SSEDecoder()
         (whole,) = decoder.feed(event.data) or decoder.eof()  # a CR at the end may be half of a line's end
         chunk: JSON = dict(_fields.decode(whole.data))
-        told = annotated(bytes(chunk["usage"]), self._served)
+        told = annotated(bytes(chunk["usage"]), inner[-1].usage, self._served)
         if not self._is_wanted:
             return frame({**chunk, "usage": told})
         self._told = {**chunk, "choices": [], "usage": told}

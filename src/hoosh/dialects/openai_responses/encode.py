@@ -245,7 +245,7 @@ def usage_object(usage: Usage, served: Served) -> JSON:
     }
     if usage.source == "estimated":
         fields["estimated"] = True
-    return fields | additions(served)
+    return fields | additions(served, usage)
 
 
 def _style(asked: ChatRequest) -> Style:

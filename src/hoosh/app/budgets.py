@@ -1,0 +1,114 @@
+"""Budgets, wired: pools of the configuration, the store that the ledger is in, and who carries lines to it."""
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hoosh.config.schema import BudgetConfig, Config, OverrideConfig
+from hoosh.core.errors import ConfigError
+from hoosh.core.ledger import UNLIMITED, Amount
+from hoosh.core.plan import Target
+from hoosh.core.pool import Override, Pool
+from hoosh.core.quote import FREE, Quote
+from hoosh.engine.courier import Courier, Manner
+from hoosh.engine.escrow import DEFAULT_POOL, Escrow
+from hoosh.engine.pools import Pools
+from hoosh.ports import Clock, Ledger
+from hoosh.stores.ledger_memory import MemoryLedger
+
+
+class NoPrices:
+    """ports.Prices: everything is free."""
+
+    def quote(self, target: Target, kind: str) -> Quote:  # noqa: ARG002
+        return FREE
+
+
+class Budgeting:
+    """All of one process's budgets; `open` before the first call."""
+
+    def __init__(self, config: Config, directory: Path, clock: Clock) -> None:
+        self._config = config
+        self.pools = Pools(pools_of(config), zone)
+        self.ledger = _ledger(config, directory)
+        self.courier = Courier(
+            self.ledger,
+            self.pools,
+            clock,
+            f"{os.getpid():x}-{secrets.token_hex(6)}",
+            spool=None,
+            manner=Manner(lease_s=config.store.lease_s),
+        )
+        self.escrow = Escrow(self.ledger, self.pools, self.courier, durable=config.store.durability == "durable")
+
+    async def open(self) -> None:
+        """Raises StoreFailed."""
+        await self.courier.open()
+
+    async def close(self, limit_s: float) -> None:
+        await self.courier.close(limit_s)
+        await self.ledger.close()
+
+
+def pools_of(config: Config) -> Sequence[Pool]:
+    """Those of the file, and "default", which meters all and limits nobody where the file says nothing of it."""
+    found = [_pool(budget) for budget in config.budgets]
+    if all(pool.name != DEFAULT_POOL for pool in found):
+        found.append(Pool(name=DEFAULT_POOL))
+    return found
+
+
+def zone(name: str) -> tzinfo:
+    """Raises ConfigError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(f'time zone "{name}" is not known on this machine') from None
+
+
+def micros(usd: float | None) -> int:
+    """UNLIMITED for None. By way of decimals: 0.1 is a tenth."""
+    return UNLIMITED if usd is None else int(Decimal(str(usd)) * 1_000_000)
+
+
+def _pool(budget: BudgetConfig) -> Pool:
+    return Pool(
+        name=budget.name,
+        ceiling=_ceiling(budget),
+        parent=budget.parent,
+        agent=budget.agent,
+        period=budget.period,
+        rolling=budget.rolling,
+        time_zone=budget.time_zone,
+        carry_percent=budget.carry_over_percent,
+        alerts=budget.alert_percents,
+        hard=budget.hard,
+        unbounded=budget.unbounded,
+        output_tokens=budget.default_max_tokens,
+        top_up=budget.top_up,
+        overrides=tuple(
+            Override(_ceiling(other), _unix_s(other.until), _unix_s(other.since) if other.since else 0)
+            for other in budget.overrides
+        ),
+    )
+
+
+def _ceiling(limits: BudgetConfig | OverrideConfig) -> Amount:
+    return Amount(
+        UNLIMITED if limits.capacity is None else limits.capacity,
+        micros(limits.usd),
+        UNLIMITED if limits.audio_seconds is None else limits.audio_seconds * 1000,
+    )
+
+
+def _unix_s(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _ledger(config: Config, directory: Path) -> Ledger:
+    return MemoryLedger(lambda: time.time_ns() // 1_000_000)
