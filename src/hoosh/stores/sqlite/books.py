@@ -2,18 +2,20 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from hoosh.core.booking import DAY_S, expired, over, told, usage_key, usage_with
-from hoosh.core.ledger import CLOSED, NOTHING, RANK, Amount, Line, Scope, UsageSum
+from hoosh.core.ledger import CLOSED, RANK, Amount, Line, Scope, UsageSum
 from hoosh.stores.sqlite import rows
 from hoosh.stores.sqlite import statements as sql
 
 _UsageKey = tuple[int, str, str, str, str, str, str]
 _K = TypeVar("_K")
+_OPEN = frozenset(state for state, rank in RANK.items() if rank < CLOSED)
+_DAY_MS = DAY_S * 1000
 
 
 class Changes:
@@ -45,16 +47,24 @@ class Changes:
         if news.state != "voided":
             self._count(news, 1)
 
-    def close(self, key: _UsageKey, scopes: tuple[Scope, ...], state: str, lines: Sequence[Line]) -> None:
-        """Lines of one usage key, with the same scopes and state, that were never known before they were closed."""
+    def charge(self, scopes: tuple[Scope, ...], lines: Sequence[Line]) -> None:
+        """Lines with the same scopes that were never known before they were closed."""
         used, held = [line.used for line in lines], [line.held for line in lines]
         spent = Amount(sum([u.tokens for u in used]), sum([u.micros for u in used]), sum([u.audio_ms for u in used]))
-        beyond = NOTHING
-        if not all(map(Amount.covers, held, used)):
-            beyond = sum(map(over, used, held), NOTHING)
+        pairs = list(zip(used, held, strict=True))
+        beyond = Amount(
+            sum([more for u, h in pairs if (more := u.tokens - h.tokens) > 0]),
+            sum([more for u, h in pairs if (more := u.micros - h.micros) > 0]),
+            sum([more for u, h in pairs if (more := u.audio_ms - h.audio_ms) > 0]),
+        )
         self._charge(scopes, spent, beyond)
-        if state == "voided":
+
+    def count(self, key: _UsageKey, lines: Sequence[Line]) -> None:
+        """Booked lines of one usage key. A column at a time: most of the work is then in C."""
+        if len(lines) == 1:
+            self._count(lines[0], 1)
             return
+        used = [line.used for line in lines]
         total = (
             len(lines) - sum([line.absorbed for line in lines]),
             len(lines),
@@ -66,7 +76,9 @@ class Changes:
             sum([line.cache_write for line in lines]),
             sum([line.output for line in lines]),
             sum([line.reasoning for line in lines]),
-            *(spent.tokens, spent.micros, spent.audio_ms),
+            sum([u.tokens for u in used]),
+            sum([u.micros for u in used]),
+            sum([u.audio_ms for u in used]),
         )
         _add(self._usage, key, total)
 
@@ -86,18 +98,20 @@ class Changes:
 
 
 def book(db: sqlite3.Connection, lines: Sequence[Line]) -> None:
-    """Book what is news of these lines. Most are told once, closed; the rest goes one by one."""
+    """Book what is news of these lines. Most are told once in their life, when they are closed: so they are inserted
+    first, and looked for only if some were there.
+    """
     changes = Changes()
-    ids = [line.id for line in lines]
-    known = rows.known(db, ids)
-    if known or len(set(ids)) < len(ids):
-        times = Counter(ids)
-        fresh = [line for line in lines if line.id not in known and times[line.id] == 1]
+    times = Counter([line.id for line in lines])
+    once = lines if len(times) == len(lines) else [line for line in lines if times[line.id] == 1]
+    (last,) = db.execute(sql.LAST_LINE).fetchone()
+    groups = _by_scopes(once)
+    if _insert(db, groups) < len(lines):
+        known = rows.known(db, list(times), last or 0)
+        groups = _by_scopes([line for line in once if line.id not in known])
         rest = [line for line in lines if line.id in known or times[line.id] > 1]
         _book_again(db, known, rest, changes)
-    else:
-        fresh = list(lines)
-    _book_fresh(db, fresh, changes)
+    _charge(groups, changes)
     changes.write(db)
 
 
@@ -115,28 +129,53 @@ def set_aside(db: sqlite3.Connection, line: Line) -> None:
     """Keep a hold of the store's own."""
     changes = Changes()
     changes.hold(line, 1)
-    db.executemany(sql.INSERT_LINE, rows.rows_of((line,), rows.scopes_text(line.scopes)))
+    _insert(db, _by_scopes((line,)))
     changes.write(db)
 
 
-def _book_fresh(db: sqlite3.Connection, lines: Sequence[Line], changes: Changes) -> None:
-    groups: dict[tuple[_UsageKey, tuple[Scope, ...], str], list[Line]] = {}
+def _by_scopes(lines: Iterable[Line]) -> dict[tuple[Scope, ...], list[Line]]:
+    groups: dict[tuple[Scope, ...], list[Line]] = {}
     for line in lines:
-        scopes = line.scopes
-        day_s = line.reserved_ms // 1000 // DAY_S * DAY_S
-        key = (day_s, line.key, line.agent, scopes[0].pool, line.provider, line.model, line.operation)
-        if (group := groups.get(at := (key, scopes, line.state))) is None:
-            groups[at] = [line]
+        if (group := groups.get(line.scopes)) is None:
+            groups[line.scopes] = [line]
         else:
             group.append(line)
-    for (key, scopes, state), group in groups.items():
-        db.executemany(sql.INSERT_LINE, rows.rows_of(group, rows.scopes_text(scopes)))
-        if state not in ("held", "sent"):
-            changes.close(key, scopes, state, group)
+    return groups
+
+
+def _insert(db: sqlite3.Connection, groups: Mapping[tuple[Scope, ...], Sequence[Line]]) -> int:
+    """How many were not there."""
+    before = db.total_changes
+    for scopes, lines in groups.items():
+        db.executemany(sql.INSERT_LINE, rows.rows_of(lines, rows.scopes_text(scopes)))
+    return db.total_changes - before
+
+
+def _charge(groups: Mapping[tuple[Scope, ...], Sequence[Line]], changes: Changes) -> None:
+    """Lines that were inserted."""
+    for scopes, lines in groups.items():
+        if closed := [line for line in lines if line.state not in _OPEN]:
+            changes.charge(scopes, closed)
+            _count(scopes[0].pool, closed, changes)
+        if len(closed) < len(lines):
+            for line in lines:
+                if line.state in _OPEN and not line.gateway:
+                    changes.hold(line, 1)
+
+
+def _count(pool: str, lines: Sequence[Line], changes: Changes) -> None:
+    groups: dict[_UsageKey, list[Line]] = {}
+    for line in lines:
+        if line.state == "voided":
             continue
-        for line in group:
-            if not line.gateway:
-                changes.hold(line, 1)
+        day_s = line.reserved_ms // _DAY_MS * DAY_S
+        key = (day_s, line.key, line.agent, pool, line.provider, line.model, line.operation)
+        if (group := groups.get(key)) is None:
+            groups[key] = [line]
+        else:
+            group.append(line)
+    for key, group in groups.items():
+        changes.count(key, group)
 
 
 def _book_again(db: sqlite3.Connection, known: dict[str, Line], lines: Sequence[Line], changes: Changes) -> None:
@@ -147,7 +186,9 @@ def _book_again(db: sqlite3.Connection, known: dict[str, Line], lines: Sequence[
         if (news := told(before, line)) is None:
             continue
         if before is None:
-            _book_fresh(db, (news,), changes)
+            groups = _by_scopes((news,))
+            _insert(db, groups)
+            _charge(groups, changes)
         else:
             changes.move(before, news)
         latest[line.id] = news

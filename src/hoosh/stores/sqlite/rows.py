@@ -13,6 +13,7 @@ Row: TypeAlias = tuple[str | int, ...]
 
 # Placeholders of one look-up: far fewer than SQLite allows (32,766), and few enough texts to stay prepared.
 _ASKED_AT_ONCE = 1024
+MAX_ROWID = (1 << 63) - 1
 
 _scopes = msgspec.json.Decoder(tuple[Scope, ...])
 
@@ -48,16 +49,17 @@ def lines_of(rows: Iterable[Sequence[object]]) -> Iterator[Line]:
         yield msgspec.convert(told, Line, strict=False)  # not strict: a boolean is a number here
 
 
-def known(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Line]:
-    """Those of the lines that there are. Not by `json_each`, which ends a text at a NUL (tried with 3.40)."""
+def known(db: sqlite3.Connection, ids: Sequence[str], last: int = MAX_ROWID) -> dict[str, Line]:
+    """Those of the lines that there are, up to the row `last`. Not by `json_each`, which ends a text at a NUL (tried
+    with 3.40).
+    """
     found: dict[str, Line] = {}
     for start in range(0, len(ids), _ASKED_AT_ONCE):
         asked = ids[start : start + _ASKED_AT_ONCE]
         places = 1 << (len(asked) - 1).bit_length()
-        rows = db.execute(
-            f"{sql.LINES} WHERE id IN ({', '.join('?' * places)})", (*asked, *(None,) * (places - len(asked)))
-        )
-        found.update((line.id, line) for line in lines_of(rows))
+        values = (*asked, *(None,) * (places - len(asked)), last)
+        lines = db.execute(f"{sql.LINES} WHERE id IN ({', '.join('?' * places)}) AND rowid <= ?", values)
+        found.update((line.id, line) for line in lines_of(lines))
     return found
 
 

@@ -16,7 +16,9 @@ _COLUMNS = (
     *("request_id", "key", "agent", "provider", "model", "operation", "error"),
 )
 LINES = f"SELECT {', '.join(_COLUMNS)} FROM lines"
-INSERT_LINE = f"INSERT INTO lines ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+# One that is there stays as it is, and only then is it looked for.
+INSERT_LINE = f"INSERT OR IGNORE INTO lines ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+LAST_LINE = "SELECT MAX(rowid) FROM lines"
 UPDATE_LINE = f"UPDATE lines SET {', '.join(f'{name} = ?{n}' for n, name in enumerate(_COLUMNS, 1))} WHERE id = ?1"
 _BUCKET = (
     *("committed_tokens", "committed_micros", "committed_audio_ms"),
