@@ -1,6 +1,6 @@
 """What the engine needs of the world. Stores and transports implement these; the engine never imports them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -154,6 +154,27 @@ class Responses(Protocol):
 
     async def drop(self, owner: str, response_id: str) -> bool:
         """Whether it was there."""
+
+    async def close(self) -> None: ...
+
+
+class Records(Protocol):
+    """Small documents that the gateway keeps, by kind and id: keys, say. All processes on one store see the same.
+
+    A change is in the store for good before it is said to be done. All raise StoreFailed where the store cannot work.
+    """
+
+    async def put(self, kind: str, identity: str, body: bytes) -> None:
+        """Keep it, in place of the one with its kind and id."""
+
+    async def get_all(self, kind: str) -> Mapping[str, bytes]:
+        """By id, in their order."""
+
+    async def drop(self, kind: str, identity: str) -> bool:
+        """Whether it was there."""
+
+    async def version(self) -> int:
+        """A number that grows with every change to any record, by whomever. It is cheap, and asked for often."""
 
     async def close(self) -> None: ...
 

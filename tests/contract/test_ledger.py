@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,6 +26,8 @@ from hoosh.core.ledger import (
 )
 from hoosh.ports import Ledger
 from hoosh.stores.ledger_memory import MemoryLedger
+from hoosh.stores.sqlite.file import StoreFile
+from hoosh.stores.sqlite.ledger import SQLiteLedger
 
 LEASE_MS = 30_000
 CAP = Amount(100, UNLIMITED, UNLIMITED)
@@ -74,7 +78,22 @@ async def memory() -> AsyncIterator[Bank]:
     yield Bank(ledger, pass_ms, await ledger.open())
 
 
-BANKS = [pytest.param(memory, id="memory")]
+@asynccontextmanager
+async def sqlite() -> AsyncIterator[Bank]:
+    clock = [1_700_000_000_000]
+
+    async def pass_ms(ms: int) -> None:
+        clock[0] += ms
+
+    with TemporaryDirectory() as folder:
+        ledger = SQLiteLedger(StoreFile(Path(folder) / "hoosh.db"), lambda: clock[0])
+        try:
+            yield Bank(ledger, pass_ms, await ledger.open())
+        finally:
+            await ledger.close()
+
+
+BANKS = [pytest.param(memory, id="memory"), pytest.param(sqlite, id="sqlite")]
 
 
 @pytest.fixture(params=BANKS)

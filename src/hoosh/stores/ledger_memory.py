@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from hoosh.core.booking import expired, fits, leased, over, remaining, told, usage_key, usage_with
 from hoosh.core.errors import StoreFailed
 from hoosh.core.ledger import (
     CLOSED,
     NOTHING,
     RANK,
-    UNLIMITED,
     Amount,
     Asked,
     Audit,
@@ -30,7 +30,6 @@ from hoosh.core.ledger import (
     UsageSum,
 )
 
-DAY_S = 86_400
 _replace = msgspec.structs.replace
 
 
@@ -80,11 +79,11 @@ class MemoryLedger:
             self._book(line)
         holds = tuple(self._hold(wish) for wish in batch.holds)
         leases = tuple(self._lease(batch.gateway, wish) for wish in batch.leases)
-        told = {(wish.pool, wish.window_s) for wish in batch.leases}
+        named = {(wish.pool, wish.window_s) for wish in batch.leases}
         recalled = tuple(
             where
             for where, by in self._leases.items()
-            if where not in told and (lease := by.get(batch.gateway)) is not None and _taken_back(lease)
+            if where not in named and (lease := by.get(batch.gateway)) is not None and _taken_back(lease)
         )
         alive = sum(1 for gateway in self._gateways.values() if gateway.until_ms > now_ms)
         return Reply(now_ms=now_ms, gateways=alive, leases=leases, holds=holds, recalled=recalled)
@@ -174,19 +173,8 @@ class MemoryLedger:
 
     def _book(self, line: Line) -> None:
         known = self._lines.get(line.id)
-        if known is not None:
-            known_rank, rank = RANK[known.state], RANK[line.state]
-            if rank < known_rank or (rank == known_rank and rank >= CLOSED):
-                return
-            line = _replace(
-                line,
-                held=known.held.join(line.held) if known_rank < CLOSED else known.held,
-                scopes=known.scopes,
-                gateway=known.gateway,
-                reserved_ms=known.reserved_ms,
-                expires_ms=known.expires_ms,
-            )
-        self._put(known, line)
+        if (news := told(known, line)) is not None:
+            self._put(known, news)
 
     def _put(self, known: Line | None, line: Line) -> None:
         self._lines[line.id] = line
@@ -195,11 +183,11 @@ class MemoryLedger:
             return
         self._open.pop(line.id, None)
         was = known.used if known is not None else NOTHING
-        was_over = _over(was, line.held)
+        was_over = over(was, line.held)
         for scope in line.scopes:
             bucket = self._buckets.setdefault(scope.pool, {}).setdefault(scope.bucket_s, _Bucket())
             bucket.committed += line.used - was
-            bucket.overrun += _over(line.used, line.held) - was_over
+            bucket.overrun += over(line.used, line.held) - was_over
         self._sum(known, line)
 
     def _sum(self, known: Line | None, line: Line) -> None:
@@ -210,7 +198,7 @@ class MemoryLedger:
 
     def _add(self, line: Line, sign: int) -> None:
         key = usage_key(line)
-        self._sums[key] = _sum_of(self._sums.get(key, UsageSum()), line, sign)
+        self._sums[key] = usage_with(self._sums.get(key, UsageSum()), line, sign)
 
     def _expire(self, line: Line, now_ms: int) -> None:
         self._put(line, expired(line, now_ms))
@@ -277,60 +265,6 @@ class MemoryLedger:
         )
 
 
-def expired(line: Line, now_ms: int) -> Line:
-    """What becomes of an open line whose time is over."""
-    if line.state == "held":
-        return _replace(line, state="voided", settled_ms=now_ms)
-    return _replace(line, state="estimated", used=line.held, estimated=True, settled_ms=now_ms, error="lost")
-
-
-def usage_key(line: Line) -> UsageKey:
-    day_s = line.reserved_ms // 1000 // DAY_S * DAY_S
-    return UsageKey(day_s, line.key, line.agent, line.scopes[0].pool, line.provider, line.model, line.operation)
-
-
-def fits(held: Amount, left: Amount) -> bool:
-    """A meter that holds nothing fits always."""
-    return all(
-        not part or rest == UNLIMITED or part <= rest for part, rest in zip(_parts(held), _parts(left), strict=True)
-    )
-
-
-def _sum_of(total: UsageSum, line: Line, sign: int) -> UsageSum:
-    return UsageSum(
-        calls=total.calls + sign * (not line.absorbed),
-        attempts=total.attempts + sign,
-        cache_hits=total.cache_hits + sign * line.cache_hit,
-        estimated=total.estimated + sign * line.estimated,
-        unpriced=total.unpriced + sign * (line.priced == "unknown"),
-        input=total.input + sign * line.input,
-        cached=total.cached + sign * line.cached,
-        cache_write=total.cache_write + sign * line.cache_write,
-        output=total.output + sign * line.output,
-        reasoning=total.reasoning + sign * line.reasoning,
-        tokens=total.tokens + sign * line.used.tokens,
-        micros=total.micros + sign * line.used.micros,
-        audio_ms=total.audio_ms + sign * line.used.audio_ms,
-    )
-
-
-def _over(used: Amount, held: Amount) -> Amount:
-    return (used - held).join(NOTHING)
-
-
-def leased(before: Amount, wish: LeaseWish, left: Amount) -> Amount:
-    """What a wish is granted where nobody else has `left`."""
-    granted = before.meet(wish.keep).join(wish.want.meet(left))
-    parts = zip(_parts(wish.ceiling), _parts(granted), strict=True)
-    return Amount(*(0 if limit == UNLIMITED else part for limit, part in parts))
-
-
-def remaining(limit: Amount, taken: Amount) -> Amount:
-    """Never below zero, and UNLIMITED where there is no limit."""
-    parts = zip(_parts(limit), _parts(taken), strict=True)
-    return Amount(*(UNLIMITED if most == UNLIMITED else max(0, most - part) for most, part in parts))
-
-
 def _taken_back(lease: _Leased) -> bool:
     was, lease.recalled = lease.recalled, False
     return was
@@ -338,7 +272,3 @@ def _taken_back(lease: _Leased) -> bool:
 
 def _total(amounts: Iterable[Amount]) -> Amount:
     return sum(amounts, NOTHING)
-
-
-def _parts(amount: Amount) -> tuple[int, int, int]:
-    return amount.tokens, amount.micros, amount.audio_ms

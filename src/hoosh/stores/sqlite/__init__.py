@@ -1,0 +1,1 @@
+"""What the gateway keeps in one SQLite file, `hoosh.db`: records of keys, and the books."""
