@@ -206,6 +206,7 @@ def test_a_store_that_is_away_refuses_new_leases_and_gets_everything_later() -> 
             budgets.settle(used("a", 70))
             ledger.is_away = False
             await budgets.reserve(hold("c", 930))
+            budgets.settle(used("c", 0))
         assert (await standing(ledger)).committed == Amount(70)
 
     asyncio.run(main())

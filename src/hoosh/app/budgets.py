@@ -15,11 +15,14 @@ from hoosh.core.ledger import UNLIMITED, Amount
 from hoosh.core.plan import Target
 from hoosh.core.pool import Override, Pool
 from hoosh.core.quote import FREE, Quote
-from hoosh.engine.courier import Courier, Manner
+from hoosh.engine.courier import Courier, Manner, replay
 from hoosh.engine.escrow import DEFAULT_POOL, Escrow
 from hoosh.engine.pools import Pools
 from hoosh.ports import Clock, Ledger
 from hoosh.stores.ledger_memory import MemoryLedger
+from hoosh.stores.spool import SpoolFile, left_behind
+from hoosh.stores.sqlite.file import StoreFile
+from hoosh.stores.sqlite.ledger import SQLiteLedger
 
 
 class NoPrices:
@@ -36,22 +39,33 @@ class Budgeting:
         self._config = config
         self.pools = Pools(pools_of(config), zone)
         self.ledger = _ledger(config, directory)
+        gateway = f"{os.getpid():x}-{secrets.token_hex(6)}"
+        self._journals = directory / "journals"
+        is_lasting = config.store.kind != "memory" and config.store.durability == "balanced"
+        self._spool = SpoolFile(self._journals, gateway) if is_lasting else None
         self.courier = Courier(
             self.ledger,
             self.pools,
             clock,
-            f"{os.getpid():x}-{secrets.token_hex(6)}",
-            spool=None,
+            gateway,
+            spool=self._spool,
             manner=Manner(lease_s=config.store.lease_s),
         )
         self.escrow = Escrow(self.ledger, self.pools, self.courier, durable=config.store.durability == "durable")
 
     async def open(self) -> None:
-        """Raises StoreFailed."""
+        """Tell the store first what gateways left behind that died on this machine. Raises StoreFailed."""
+        epoch = await self.ledger.open()
+        for left in left_behind(self._journals):
+            await replay(self.ledger, epoch, left)
+            left.remove()
         await self.courier.open()
 
     async def close(self, limit_s: float) -> None:
-        await self.courier.close(limit_s)
+        """What the store could not be told stays in the journal, for the next gateway."""
+        is_told = await self.courier.close(limit_s)
+        if self._spool is not None:
+            self._spool.close(keep=not is_told)
         await self.ledger.close()
 
 
@@ -111,4 +125,6 @@ def _unix_s(moment: datetime) -> int:
 
 
 def _ledger(config: Config, directory: Path) -> Ledger:
-    return MemoryLedger(lambda: time.time_ns() // 1_000_000)
+    if config.store.kind == "memory":
+        return MemoryLedger(lambda: time.time_ns() // 1_000_000)
+    return SQLiteLedger(StoreFile(config.store.path or directory / "hoosh.db"))

@@ -7,16 +7,19 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
+from typing import Protocol
 
 import msgspec
 
 from hoosh.core.errors import StoreFailed
-from hoosh.core.ledger import Batch, Line, Reply
+from hoosh.core.ledger import RANK, Batch, Line, Reply
 from hoosh.engine.desk import Desk, Meters, percent_used
 from hoosh.engine.pools import Pools, PoolState
 from hoosh.ports import Clock, Ledger, Spool
 
 log = logging.getLogger("hoosh.budgets")
+_decode = msgspec.msgpack.Decoder(Line).decode
 _encode = msgspec.msgpack.Encoder().encode
 # A process that was stopped must not spend what others may have got meanwhile: it stops a little before its lease does.
 LEASE_PART = 0.99
@@ -25,6 +28,15 @@ HEARTBEAT_S = 0.1
 SWEEP_S = 0.5
 RETRY_S = 0.1
 MAX_RETRY_S = 2.0
+REPLAY_LINES = 1000
+
+
+class Journal(Protocol):
+    """What a gateway left behind: its name, and its lines in the order that they were put."""
+
+    gateway: str
+
+    def records(self) -> Sequence[bytes]: ...
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +80,10 @@ class Courier:
         await self._send()
         self._tasks = [asyncio.create_task(self._carry_on()), asyncio.create_task(self._keep_sweeping())]
 
-    async def close(self, limit_s: float) -> None:
-        """Tell the store the rest and give back all leases. What cannot be told in `limit_s` stays in the spool."""
+    async def close(self, limit_s: float) -> bool:
+        """Tell the store the rest and give back all leases; whether it has all, for what cannot be told in `limit_s`
+        stays in the spool.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -77,8 +91,10 @@ class Courier:
         with suppress(TimeoutError, StoreFailed):
             async with asyncio.timeout(limit_s):
                 await self._send(leaving=True)
-        if self._queue:
-            log.error("%d ledger lines could not be written: %s", len(self._queue), list(self._queue)[:100])
+                await self._ledger.reconcile(self.gateway)
+                return True
+        log.error("%d ledger lines could not be written: %s", len(self._queue), list(self._queue)[:100])
+        return False
 
     def now_ms(self) -> int:
         """The store's clock, as last heard and carried on."""
@@ -256,3 +272,17 @@ def _warn(state: PoolState, desk: Desk) -> None:
     if passed > state.warned_percent:
         log.warning("budget '%s' has used %d %% of its limit", state.pool.name, used)
     state.warned_percent = max(passed, state.warned_percent)
+
+
+async def replay(ledger: Ledger, epoch: str, journal: Journal) -> None:
+    """Tell the store what a dead gateway had not told yet, and close what it left open. Raises StoreFailed."""
+    latest: dict[str, Line] = {}
+    for record in journal.records():
+        line = _decode(record)
+        known = latest.get(line.id)
+        if known is None or RANK[line.state] >= RANK[known.state]:
+            latest[line.id] = line
+    lines = iter(latest.values())
+    while batch := tuple(islice(lines, REPLAY_LINES)):
+        await ledger.sync(Batch(gateway=journal.gateway, epoch=epoch, lease_ms=1000, journalled=True, lines=batch))
+    await ledger.reconcile(journal.gateway)
