@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all clients fuzz lint fix docs bench lock clean
+.PHONY: help setup run test test-slow test-all clients fuzz lint fix docs prices bench lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -75,6 +75,18 @@ fix: setup ## let ruff mend what it can
 docs: setup ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate.py
 
+# Published prices, with genai-prices in an environment of its own (docs/prices.md).
+PRICES := build/prices
+DAY ?= $(shell date -u +%F)
+prices: $(PRICES)/.setup ## take the prices of DAY from the locked genai-prices again
+	$(PRICES)/bin/python docs/prices.py $(DAY) >$(PRICES)/prices.json
+	mv $(PRICES)/prices.json src/hoosh/providers/prices.json
+
+$(PRICES)/.setup: requirements/prices.txt
+	$(PYTHON) -m venv $(PRICES)
+	$(PRICES)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/prices.txt
+	touch $@
+
 bench: setup bench/mock bench/sseload ## load test against nginx (docs/performance.md)
 	$(BIN)/python bench/run.py $(BENCH)
 
@@ -93,6 +105,7 @@ lock: ## write requirements/*.txt again
 	$(COMPILE) --extra llama -c requirements/llama.txt requirements/dev.in -o requirements/dev.txt
 	$(subst pyproject.toml,requirements/clients.in,$(COMPILE)) -o requirements/clients.txt
 	$(COMPILE) -c requirements/run.txt requirements/fuzz.in -o requirements/fuzz.txt
+	$(subst pyproject.toml,requirements/prices.in,$(COMPILE)) -o requirements/prices.txt
 	rm -rf $(UV)
 
 clean: ## remove what the other targets made

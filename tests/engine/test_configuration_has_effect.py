@@ -34,6 +34,7 @@ from hoosh.local.store import default_root
 from hoosh.telemetry.log import QuietJournal
 from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.settings import TransportSettings
+from price_settings import PRICE_ROWS, charged
 
 QUIET = "[discovery]\nenabled = false\nenv_keys = false\nrefresh_s = 0\n[embedded]\nenabled = false\n"
 LOOKING = "[discovery]\nenv_keys = false\n[embedded]\nenabled = false\n"
@@ -191,6 +192,10 @@ async def room(built: Built) -> object:
     return "ok"
 
 
+def bill(built: Built) -> object:
+    return charged(built.gateway.config, built.gateway.clock, built.backend.provider.name)
+
+
 async def interval(built: Built) -> object:
     return json.loads(await page(built.gateway, "/v1/health/providers"))["check_interval_secs"]
 
@@ -306,6 +311,7 @@ ROWS = (
         "ok",
         "budget_exceeded",
     ),
+    *(Row(key, PLAIN + before, PLAIN + after, bill, *told) for key, before, after, *told in PRICE_ROWS),
     Row("retry.tries", PLAIN, PLAIN + "[retry]\ntries = 7\n", planned("tries"), 2, 7),
     Row("retry.max_attempts", PLAIN, PLAIN + "[retry]\nmax_attempts = 7\n", planned("attempts"), 6, 7),
     Row("retry.base_delay_s", PLAIN, PLAIN + "[retry]\nbase_delay_s = 7\n", planned("base_s"), 0.25, 7),

@@ -8,11 +8,15 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from urllib.parse import urlsplit
 
+import msgspec
+
 from hoosh.config.problem import Place, Problem, problem_at, quoted, unknown
-from hoosh.config.schema import Config
+from hoosh.config.schema import Config, PriceConfig
 from hoosh.core.errors import ConfigError
+from hoosh.core.money import micros_of_usd
 
 _TOKEN_CHARS = 16
+_GLOB = re.compile(r"[*?\[]")
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
@@ -25,6 +29,7 @@ def check(config: Config, known_types: Collection[str], broken: Collection[Place
         *_tokens(config, broken),
         *_pools(config, broken),
         *_types(config, known_types),
+        *_prices(config, known_types, broken),
         *_urls(config),
         *_aliases(config.aliases),
     ]
@@ -95,6 +100,38 @@ def _types(config: Config, known_types: Collection[str]) -> Iterator[Problem]:
     for index, provider in enumerate(config.providers):
         if provider.type and provider.type not in known_types:
             yield problem_at(("providers", index, "type"), unknown("provider", provider.type, known_types))
+
+
+def _prices(config: Config, known_types: Collection[str], broken: Collection[Place]) -> Iterator[Problem]:
+    names = {*known_types, *(provider.name.lower() for provider in config.providers)}
+    for index, entry in enumerate(config.prices):
+        place: Place = ("prices", index)
+        if not _GLOB.search(entry.provider) and entry.provider.lower() not in names:
+            yield problem_at((*place, "provider"), unknown("provider", entry.provider, names))
+        for name, usd in msgspec.structs.asdict(entry).items():
+            if isinstance(usd, float) and (fault := _amount_fault(usd)):
+                yield problem_at((*place, name), fault)
+        if not any(problem[: len(place)] == place for problem in broken) and (fault := _price_fault(entry)):
+            yield problem_at(place, fault)
+
+
+def _amount_fault(usd: float) -> str:
+    try:
+        micros_of_usd(usd)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _price_fault(entry: PriceConfig) -> str:
+    """What is not said is not taken to be nothing."""
+    if (entry.input_usd_per_mtok is None) != (entry.output_usd_per_mtok is None):
+        return "input_usd_per_mtok and output_usd_per_mtok go together; write 0 for what costs nothing"
+    of_cache = (entry.cached_input_usd_per_mtok, entry.cache_write_usd_per_mtok)
+    if entry.input_usd_per_mtok is None and any(usd is not None for usd in of_cache):
+        return "a cache's price needs input_usd_per_mtok"
+    all_told = (entry.input_usd_per_mtok, entry.audio_input_usd_per_minute, entry.per_request_usd)
+    return "" if any(usd is not None for usd in all_told) else "no price; input_usd_per_mtok, for one, is missing"
 
 
 def _urls(config: Config) -> Iterator[Problem]:

@@ -19,6 +19,9 @@ _UNITS = {
     "_tokens": "tokens",
     "_tokens_limit": "tokens",
     "_rpm": "requests per minute",
+    "_usd_per_mtok": "USD per million tokens",
+    "_usd_per_minute": "USD per minute",
+    "per_request_usd": "USD",
     "capacity": "tokens",
 }
 

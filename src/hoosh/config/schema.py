@@ -24,6 +24,8 @@ Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 Usd = Annotated[float, Meta(gt=0, le=1_000_000_000)]
+# The dearest model of November 2026 asks for 600 dollars.
+UsdPrice = Annotated[float, Meta(ge=0, le=100_000)]
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,6 +208,41 @@ class BudgetConfig(_Table, frozen=True):
     ] = ()
 
 
+class PricingConfig(_Table, frozen=True):
+    unknown: Annotated[
+        Literal["deny", "estimate", "allow"],
+        Meta(
+            description="What becomes of a call to a remote model whose price is not known: it is refused, charged at "
+            "its provider's dearest price and marked as estimated, or made with its cost told as unknown."
+        ),
+    ] = "estimate"
+
+
+class PriceConfig(_Table, frozen=True):
+    provider: Annotated[Text, Meta(description="Glob of the providers' names or types.", examples=["openai"])] = "*"
+    model: Annotated[Text, Meta(description="Glob of their names for the models.", examples=["ft:gpt-4.1-mini:*"])] = (
+        "*"
+    )
+    input_usd_per_mtok: Annotated[
+        UsdPrice | None, Meta(description="Input; goes with the output's price.", examples=[0.8])
+    ] = None
+    output_usd_per_mtok: Annotated[
+        UsdPrice | None, Meta(description="Output, reasoning included; 0 where there is none.", examples=[3.2])
+    ] = None
+    cached_input_usd_per_mtok: Annotated[
+        UsdPrice | None, Meta(description="Input read from a cache; as other input if not given.", examples=[0.2])
+    ] = None
+    cache_write_usd_per_mtok: Annotated[
+        UsdPrice | None, Meta(description="Input written to a cache; as other input if not given.", examples=[1.0])
+    ] = None
+    audio_input_usd_per_minute: Annotated[
+        UsdPrice | None, Meta(description="Sound that is heard, besides its tokens.", examples=[0.006])
+    ] = None
+    per_request_usd: Annotated[
+        UsdPrice | None, Meta(description="Each request, besides its tokens.", examples=[0.005])
+    ] = None
+
+
 class StoreConfig(_Table, frozen=True):
     kind: Annotated[
         Literal["sqlite", "postgres", "redis", "memory"],
@@ -312,6 +349,13 @@ class Config(_Table, frozen=True):
     ] = {}
     budgets: Annotated[
         tuple[BudgetConfig, ...], Meta(description="Pools of tokens, money and audio that calls are charged to.")
+    ] = ()
+    pricing: Annotated[PricingConfig, Meta(description="What calls are charged at.")] = PricingConfig()
+    prices: Annotated[
+        tuple[PriceConfig, ...],
+        Meta(
+            description="Prices of your own, local providers' too; the first that fits goes before the published one."
+        ),
     ] = ()
     store: Annotated[StoreConfig, Meta(description="Where budgets and usage are kept.")] = StoreConfig()
     retry: Annotated[RetryConfig, Meta(description="What happens when a provider fails before its answer.")] = (

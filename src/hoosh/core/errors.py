@@ -4,7 +4,7 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     HooshError
     ├── ClientError      BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404 · UnknownModel 404
     │                    · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · UnsupportedMedia 415
-    │                    · BudgetExceeded 429
+    │                    · Unpriced 403 · BudgetExceeded 429
     ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
     │   ├── retry        Overloaded · ConnectFailed · Reset
     │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · OutOfCredit · ModelGone
@@ -96,6 +96,14 @@ class TooLarge(ClientError):
 class UnsupportedMedia(ClientError):
     status = 415
     code = "unsupported_media_type"
+
+
+class Unpriced(ClientError):
+    """Nobody knows what the call would cost, and the configuration lets no such call pass."""
+
+    status = 403
+    kind = "permission_error"
+    code = "price_unknown"
 
 
 class BudgetExceeded(ClientError):

@@ -3,7 +3,7 @@ import pytest
 
 from hoosh.config.checks import check, check_bind
 from hoosh.config.problem import Place
-from hoosh.config.schema import BudgetConfig, Config, KeyConfig, ProviderConfig, ServerConfig
+from hoosh.config.schema import BudgetConfig, Config, KeyConfig, PriceConfig, ProviderConfig, ServerConfig
 from hoosh.config.secret import Secret
 from hoosh.core.errors import ConfigError
 
@@ -88,6 +88,60 @@ def test_a_pool_is_a_budget() -> None:
     config = Config(keys=(key("a", pool="tema"), key("b", pool="team")), budgets=(budget("team"),))
     assert faults(config) == ['keys[0].pool: unknown budget "tema", did you mean "team"?']
     assert faults(config, ("budgets", 1, "name")) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        PriceConfig(input_usd_per_mtok=0.1, output_usd_per_mtok=0.0),
+        PriceConfig(provider="work", audio_input_usd_per_minute=0.006),
+        PriceConfig(provider="OpenAI", per_request_usd=0.000001),
+        PriceConfig(provider="w?rk*", model="[gm]*", input_usd_per_mtok=2.0, output_usd_per_mtok=8.0),
+        PriceConfig(
+            input_usd_per_mtok=2.0, output_usd_per_mtok=8.0, cached_input_usd_per_mtok=0.2, cache_write_usd_per_mtok=2.5
+        ),
+    ],
+)
+def test_prices_that_are_taken(entry: PriceConfig) -> None:
+    assert faults(Config(prices=(entry,), providers=(ProviderConfig(type="openai", name="Work"),))) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        (PriceConfig(), "prices[0]: no price; input_usd_per_mtok, for one, is missing"),
+        (
+            PriceConfig(input_usd_per_mtok=1.0),
+            "prices[0]: input_usd_per_mtok and output_usd_per_mtok go together; write 0 for what costs nothing",
+        ),
+        (
+            PriceConfig(output_usd_per_mtok=1.0, per_request_usd=1.0),
+            "prices[0]: input_usd_per_mtok and output_usd_per_mtok go together; write 0 for what costs nothing",
+        ),
+        (
+            PriceConfig(cached_input_usd_per_mtok=1.0, per_request_usd=1.0),
+            "prices[0]: a cache's price needs input_usd_per_mtok",
+        ),
+        (
+            PriceConfig(cache_write_usd_per_mtok=1.0, per_request_usd=1.0),
+            "prices[0]: a cache's price needs input_usd_per_mtok",
+        ),
+        (PriceConfig(per_request_usd=0.0000001), "prices[0].per_request_usd: finer than a millionth of a dollar"),
+        (PriceConfig(per_request_usd=-1.0), "prices[0].per_request_usd: a price is not below 0"),
+        (PriceConfig(per_request_usd=float("nan")), "prices[0].per_request_usd: not an amount of money"),
+        (
+            PriceConfig(provider="openia", per_request_usd=1.0),
+            'prices[0].provider: unknown provider "openia", did you mean "openai"?',
+        ),
+    ],
+)
+def test_prices_that_are_refused(entry: PriceConfig, text: str) -> None:
+    assert faults(Config(prices=(entry,))) == [text]
+
+
+def test_a_price_that_is_broken_already_is_not_judged_as_a_whole() -> None:
+    entry = PriceConfig(output_usd_per_mtok=1.0)
+    assert faults(Config(prices=(entry,)), ("prices", 0, "input_usd_per_mtok")) == []
 
 
 @pytest.mark.parametrize(

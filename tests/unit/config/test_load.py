@@ -243,6 +243,15 @@ BASE: dict[str, dict[str, Any]] = {
     "keys": {"name": "a", "token": HIDDEN},
     "providers": {"type": "openai"},
     "budgets": {"name": "other", "capacity": 1},
+    "prices": {"per_request_usd": 0.25},
+}
+INSTEAD = {("prices", "per_request_usd"): {"audio_input_usd_per_minute": 0.25}}
+TOKENS = {"input_usd_per_mtok": 1.5, "output_usd_per_mtok": 2.5}
+BESIDE = {
+    ("prices", "input_usd_per_mtok"): TOKENS,
+    ("prices", "output_usd_per_mtok"): TOKENS,
+    ("prices", "cached_input_usd_per_mtok"): TOKENS,
+    ("prices", "cache_write_usd_per_mtok"): TOKENS,
 }
 SPECIAL = {
     ("keys", "token"): HIDDEN + "2",
@@ -253,6 +262,8 @@ SPECIAL = {
     ("logging", "level"): "error",
     ("logging", "format"): "text",
     ("budgets", "name"): "another",
+    ("pricing", "unknown"): "deny",
+    ("prices", "provider"): "ollama",
 }
 
 
@@ -300,8 +311,9 @@ def test_every_key_changes_what_is_loaded(write: Write, section: str, field: msg
         found = getattr(config, section)
         return getattr(found[0] if section in BASE else found, field.name)
 
-    base = BASE.get(section, {})
-    before, after = loaded(base, {}), loaded({**base, field.name: value}, {})
+    key = (section, field.name)
+    base = INSTEAD.get(key, BASE.get(section, {}))
+    before, after = loaded(base, {}), loaded({**base, **BESIDE.get(key, {}), field.name: value}, {})
     assert before != after
     if field.type is not None and "Secret" in str(field.type):
         assert after.reveal() == value

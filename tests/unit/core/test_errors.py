@@ -31,6 +31,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "RequestTimeout": (408, "timeout", TIME),
     "TooLarge": (413, "request_too_large", INVALID),
     "UnsupportedMedia": (415, "unsupported_media_type", INVALID),
+    "Unpriced": (403, "price_unknown", "permission_error"),
     "BudgetExceeded": (429, "budget_exceeded", SLOW),
     "UpstreamError": (502, "upstream_error", API),
     "Overloaded": (503, "overloaded", API),

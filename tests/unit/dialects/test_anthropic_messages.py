@@ -191,7 +191,8 @@ def test_counts_are_cumulative_and_input_holds_all_that_was_read() -> None:
     translating.feed(
         sse(
             b'{"type":"message_start","message":{"id":"i","model":"m","usage":{"input_tokens":10,'
-            b'"cache_creation_input_tokens":20,"cache_read_input_tokens":30,"output_tokens":1}}}'
+            b'"cache_creation_input_tokens":20,"cache_creation":{"ephemeral_5m_input_tokens":13,'
+            b'"ephemeral_1h_input_tokens":7},"cache_read_input_tokens":30,"output_tokens":1}}}'
         )
     )
     events = translating.feed(
@@ -200,7 +201,7 @@ def test_counts_are_cumulative_and_input_holds_all_that_was_read() -> None:
             b'"cache_read_input_tokens":31,"output_tokens":9,"output_tokens_details":{"thinking_tokens":4}}}'
         )
     )
-    used = Usage(input=61, cached=31, cache_write=20, output=9, reasoning=4)
+    used = Usage(input=61, cached=31, cache_write=20, cache_write_1h=7, output=9, reasoning=4)
     assert events == [Metered(used), Finish("stop")]
 
 

@@ -223,6 +223,16 @@ def test_usage_without_a_count_says_nothing() -> None:
     assert events(body) == [Text("a"), Metered(Usage(output=2)), Finish("stop")]
 
 
+def test_what_was_heard_and_spoken_is_counted_apart() -> None:
+    shares = [{"modality": "VIDEO", "tokenCount": 15}, {"modality": "AUDIO", "tokenCount": 19}, {"modality": "TEXT"}]
+    spoken = [{"modality": "AUDIO", "tokenCount": 5}]
+    read = {"promptTokenCount": 50, "promptTokensDetails": shares}
+    said = {"candidatesTokenCount": 6, "candidatesTokensDetails": spoken}
+    body = sse({"usageMetadata": read | said, **candidate({"text": "a"}, finishReason="STOP")})
+    used = Usage(input=50, output=6, audio_input=19, audio_output=5)
+    assert events(body) == [Text("a"), Metered(used), Finish("stop")]
+
+
 PIECES: list[JSON] = [
     {"functionCall": {"name": "put", "willContinue": True}, "thoughtSignature": "S"},
     {

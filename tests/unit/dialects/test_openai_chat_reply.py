@@ -388,6 +388,12 @@ def test_an_error_that_is_none(nothing: str) -> None:
         ),
         ('{"prompt_tokens":9,"completion_tokens":5,"prompt_cache_hit_tokens":4}', Usage(input=9, cached=4, output=5)),
         ('{"prompt_tokens":9,"prompt_tokens_details":null}', Usage(input=9)),
+        (
+            '{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"audio_tokens":7},'
+            '"completion_tokens_details":{"audio_tokens":3}}',
+            Usage(input=9, output=5, audio_input=7, audio_output=3),
+        ),
+        ('{"prompt_tokens":9,"prompt_tokens_details":{"audio_tokens":-7}}', None),
         ("{}", None),
         ('{"prompt_tokens":0,"completion_tokens":0}', None),
         ('{"prompt_tokens":-1,"completion_tokens":5}', None),

@@ -97,9 +97,14 @@ class _OutputDetails(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
+class _CacheCreation(msgspec.Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: _OutputDetails | None = None
@@ -275,12 +280,14 @@ class MessagesReader:
         cached = used.cache_read_input_tokens or 0
         written = used.cache_creation_input_tokens or 0
         details = used.output_tokens_details or _OutputDetails()
+        by_time = used.cache_creation or _CacheCreation()
         return [
             Metered(
                 Usage(
                     input=(used.input_tokens or 0) + written + cached,
                     cached=cached,
                     cache_write=written,
+                    cache_write_1h=max(0, by_time.ephemeral_1h_input_tokens or 0),
                     output=used.output_tokens or 0,
                     reasoning=details.thinking_tokens or 0,
                 )

@@ -134,12 +134,19 @@ class _Candidate(msgspec.Struct):
     logprobs: msgspec.Raw = msgspec.field(default=_NULL, name="logprobsResult")
 
 
-class _Usage(msgspec.Struct, gc=False):
+class _Share(msgspec.Struct, gc=False):
+    modality: str | int | None = None
+    tokens: int | None = msgspec.field(default=None, name="tokenCount")
+
+
+class _Usage(msgspec.Struct):
     prompt: int | None = msgspec.field(default=None, name="promptTokenCount")
     tool_use: int | None = msgspec.field(default=None, name="toolUsePromptTokenCount")
     cached: int | None = msgspec.field(default=None, name="cachedContentTokenCount")
     candidates: int | None = msgspec.field(default=None, name="candidatesTokenCount")
     thoughts: int | None = msgspec.field(default=None, name="thoughtsTokenCount")
+    read: list[_Share] | None = msgspec.field(default=None, name="promptTokensDetails")
+    said: list[_Share] | None = msgspec.field(default=None, name="candidatesTokensDetails")
 
 
 class _Feedback(msgspec.Struct, gc=False):
@@ -354,7 +361,13 @@ def _usage(said: _Usage) -> Usage:
         cached=said.cached or 0,
         output=(said.candidates or 0) + thoughts,
         reasoning=thoughts,
+        audio_input=_audio_tokens(said.read),
+        audio_output=_audio_tokens(said.said),
     )
+
+
+def _audio_tokens(shares: list[_Share] | None) -> int:
+    return max(0, sum(share.tokens or 0 for share in shares or () if share.modality == "AUDIO"))
 
 
 def _cut() -> Truncated:

@@ -97,10 +97,12 @@ class _Chunk(msgspec.Struct):
 class _InputDetails(msgspec.Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _OutputDetails(msgspec.Struct):
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -384,9 +386,12 @@ def read_usage(data: bytes) -> Usage | None:
         cache_write=details.cache_write_tokens or 0,
         output=completion,
         reasoning=reasoning,
+        audio_input=details.audio_tokens or 0,
+        audio_output=more.audio_tokens or 0,
     )
     counts = (usage.input, usage.cached, usage.cache_write, usage.output, usage.reasoning)
-    return usage if min(counts) >= 0 and usage.total else None
+    heard_and_said = (usage.audio_input, usage.audio_output)
+    return usage if min(*counts, *heard_and_said) >= 0 and usage.total else None
 
 
 def _says_all(data: bytes, usage: Usage) -> bool:
