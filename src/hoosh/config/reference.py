@@ -18,7 +18,9 @@ _UNITS = {
     "_bytes": "bytes",
     "_tokens": "tokens",
     "_tokens_limit": "tokens",
-    "_rpm": "requests per minute",
+    "rpm": "requests per minute",
+    "tpm": "tokens per minute",
+    "concurrency": "calls",
     "capacity": "tokens",
 }
 

@@ -32,6 +32,8 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "TooLarge": (413, "request_too_large", INVALID),
     "UnsupportedMedia": (415, "unsupported_media_type", INVALID),
     "BudgetExceeded": (429, "budget_exceeded", SLOW),
+    "RateLimited": (429, "rate_limit_exceeded", SLOW),
+    "HeldBack": (429, "rate_limit_exceeded", SLOW),
     "UpstreamError": (502, "upstream_error", API),
     "Overloaded": (503, "overloaded", API),
     "Throttled": (429, "rate_limit_exceeded", SLOW),
@@ -54,7 +56,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "ConfigError": (500, "config_error", API),
 }
 VERDICTS = {
-    "retry": {"Overloaded", "Throttled", "ConnectFailed", "Reset"},
+    "retry": {"Overloaded", "Throttled", "HeldBack", "ConnectFailed", "Reset"},
     "stop": {"Refused", "ContextTooLong"},
     "next": {
         "UpstreamError",
