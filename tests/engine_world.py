@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+import msgspec
+
 from hoosh.core.call import Account, Call, Hold, Outcome, Receipt, Settlement, Wishes
 from hoosh.core.errors import BudgetExceeded, HooshError, Truncated
 from hoosh.core.ledger import Amount
+from hoosh.core.limit import Limit
 from hoosh.core.plan import Plan, Target
 from hoosh.core.pool import Terms
 from hoosh.core.quote import FREE, Quote
@@ -16,8 +19,10 @@ from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.engine import Engine, World
+from hoosh.engine.limiting import Limiting, ModelLimit
 from hoosh.engine.settler import Settler
 from hoosh.providers import Provider
+from hoosh.stores.limits_memory import MemoryLimits
 
 Step = bytes | Exception
 Script = Sequence[Step]
@@ -42,6 +47,10 @@ GOOD: Script = (ROLE, HELLO, WORLD, FINISH, USAGE, DONE)
 BODY = (
     b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true}}'
 )
+
+
+OF_POOL = Limit("pool", "default", rpm=60_000, tpm=100_000_000, concurrency=9)
+OF_MODEL = ModelLimit("m", "", Limit("model", "m", rpm=60_000, concurrency=9))
 
 
 class FakeClock:
@@ -97,11 +106,6 @@ class FreeOfCharge:
 
     def quote(self, target: Target, kind: str) -> Quote:
         return FREE
-
-
-class FakeLimits:
-    async def take(self, name: str, per_minute: int) -> None:
-        await asyncio.sleep(0)
 
 
 class FakeJournal:
@@ -193,21 +197,37 @@ class FakeSink:
 
 
 class Stage:
-    """One engine over scripted providers, tried in the order given. Make it inside a running loop."""
+    """One engine over scripted providers, tried in the order given. Make it inside a running loop.
 
-    def __init__(self, engine_class: type[Engine] = Engine, *, tries: int = 2, **scripts: Script) -> None:
+    `limited`: other limits than OF_POOL and the providers' own, by name.
+    """
+
+    def __init__(
+        self,
+        engine_class: type[Engine] = Engine,
+        limited: Sequence[Limit] = (),
+        /,
+        *,
+        tries: int = 2,
+        **scripts: Script,
+    ) -> None:
         self.budgets = FakeBudgets()
         self.journal = FakeJournal()
         self.transport = FakeTransport(scripts)
         self.sink = FakeSink()
         clock = FakeClock()
+        self.limits = MemoryLimits(clock)
+        own = {limit.name: limit for limit in limited}
         backends = [self._backend(name) for name in scripts]
+        backends = [msgspec.structs.replace(one, limit=own.get(one.name, one.limit)) for one in backends]
         rules = Rules(aliases={}, plan=Plan(targets=(), tries=tries, attempts=8, base_s=0.0, max_s=1.0))
         self.catalog = Catalog(backends, rules, self.transport, clock)
         self.settler = Settler(self.budgets, self.journal, self.catalog, clock)
         self.engine = engine_class(
             World(
-                limits=FakeLimits(),
+                limits=Limiting(
+                    self.limits, pools={"default": (own.get("default", OF_POOL),)}, agents={}, models=(OF_MODEL,)
+                ),
                 cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=self.catalog,
@@ -225,7 +245,7 @@ class Stage:
             base_url=provider.base_url,
             models=("m",),
             tongues=tongues_of(provider),
-            rate_limit_rpm=60,
+            limit=Limit("provider", name, rpm=60_000, tpm=100_000_000, concurrency=9),
         )
 
     async def serve(self, body: bytes = BODY, wishes: Wishes = Wishes()) -> Account:
@@ -240,6 +260,11 @@ class Stage:
         assert len(ids) == len(set(ids)), "each attempt settled once"
         assert not self.budgets.held, "no hold leaks"
         assert self.transport.open == 0, "every upstream is closed"
+        meters = self.limits._meters
+        assert {scope for scope, _ in meters} >= {"pool"}
+        assert all(meter.running == 0 and len(meter.tokens._peaks_ns) == 1 for meter in meters.values()), (
+            "no limit leaks"
+        )
 
     @property
     def outcome(self) -> Outcome:

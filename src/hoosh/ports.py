@@ -9,6 +9,7 @@ from hoosh.core.errors import HooshError
 from hoosh.core.kept import KeptResponse
 from hoosh.core.ledger import Amount, Asked, Audit, Batch, Line, Standing, UsageKey, UsageSum
 from hoosh.core.ledger import Reply as LedgerReply
+from hoosh.core.limit import Gauge, Limit, Refusal
 from hoosh.core.local_model import LocalModel
 from hoosh.core.plan import Target
 from hoosh.core.pool import Terms
@@ -43,9 +44,23 @@ class Keys(Protocol):
         """Raises: Unauthorized."""
 
 
+class Permit(Protocol):
+    """What one call has taken of its limits."""
+
+    def give_back(self, tokens: int) -> None:
+        """The call is over and used so many: the rest is free again, what it used more is owed. Never awaits, never
+        raises; only the first time counts.
+        """
+
+
 class Limits(Protocol):
-    async def take(self, name: str, per_minute: int) -> None:
-        """Count one request against the limit `name`. Raises: Throttled with `retry_after_s`."""
+    """Nothing here awaits, so that no cancellation comes between what is taken and who gives it back."""
+
+    def take(self, limits: Sequence[Limit], tokens: int) -> Permit | Refusal:
+        """Take one request, one call and `tokens` (an upper bound) of all `limits`, or of none and say why not."""
+
+    def gauges(self, limits: Sequence[Limit]) -> Sequence[Gauge]:
+        """How they stand now; calls at once are left out."""
 
 
 class Budgets(Protocol):

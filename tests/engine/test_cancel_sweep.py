@@ -1,12 +1,13 @@
 """Cancel a call at every single suspension point, once and twice: the invariants hold at each.
 
 The call crosses all that can await: reserve (whose reply may be lost), a refused and an empty provider, the
-winner's open and relay, the last write. A sweep that catches nothing proves nothing, so three mutants of the
-engine are planted here, each of which must be caught:
+winner's open and relay, the last write. A sweep that catches nothing proves nothing, so mutants of the engine are
+planted here, each of which must be caught:
 
 1. an await before settle: a second cancellation falls between, and nothing is settled;
 2. an await between opening an exchange and pushing it on the stack: the connection belongs to nobody and leaks;
-3. settle skipped when an error is told: a hold stays for ever.
+3. settle skipped when an error is told: a hold stays for ever;
+4. limits given back after an await, only after success, or not with the attempt: a call's place is taken for ever.
 """
 
 import asyncio
@@ -68,7 +69,7 @@ def test_single_cancels() -> None:
 
 
 def test_single_cancels_of_a_call_that_fails_after_its_first_content() -> None:
-    assert sweep(Engine, BROKEN) >= 15
+    assert sweep(Engine, BROKEN) >= 13
 
 
 def test_double_cancels() -> None:
@@ -83,9 +84,21 @@ MUTANTS = {
         "            await asyncio.sleep(0)\n            self._world.settler.settle(account)  # never",
     ),
     "await between open and push": (
-        "        reply = await held.enter_async_context(exchange)\n",
-        "        reply = await exchange.__aenter__()\n        await asyncio.sleep(0)\n"
-        "        held.push_async_exit(exchange)\n",
+        "            reply = await held.enter_async_context(exchange)\n",
+        "            reply = await exchange.__aenter__()\n            await asyncio.sleep(0)\n"
+        "            held.push_async_exit(exchange)\n",
+    ),
+    "await before the limits are given back": (
+        "            if permit is not None:\n",
+        "            await asyncio.sleep(0)\n            if permit is not None:\n",
+    ),
+    "limits given back only where all went well": (
+        "            if permit is not None:\n",
+        "            if permit is not None and account.outcome is Outcome.OK:\n",
+    ),
+    "limits of an attempt not tied to what it opened": (
+        "attempt.target.model, held)\n",
+        "attempt.target.model, AsyncExitStack())\n",
     ),
     "settle skipped on error": (
         "            await sink.fail(error)\n",

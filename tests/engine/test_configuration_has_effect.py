@@ -34,6 +34,7 @@ from hoosh.local.store import default_root
 from hoosh.telemetry.log import QuietJournal
 from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.settings import TransportSettings
+from limit_rows import LIMIT_ROWS, refused
 from price_settings import PRICE_ROWS, charged
 
 QUIET = "[discovery]\nenabled = false\nenv_keys = false\nrefresh_s = 0\n[embedded]\nenabled = false\n"
@@ -312,6 +313,7 @@ ROWS = (
         "budget_exceeded",
     ),
     *(Row(key, PLAIN + before, PLAIN + after, bill, *told) for key, before, after, *told in PRICE_ROWS),
+    *(Row(key, before, after, lambda built: refused(built.gateway), *told) for key, before, after, *told in LIMIT_ROWS),
     Row("retry.tries", PLAIN, PLAIN + "[retry]\ntries = 7\n", planned("tries"), 2, 7),
     Row("retry.max_attempts", PLAIN, PLAIN + "[retry]\nmax_attempts = 7\n", planned("attempts"), 6, 7),
     Row("retry.base_delay_s", PLAIN, PLAIN + "[retry]\nbase_delay_s = 7\n", planned("base_s"), 0.25, 7),

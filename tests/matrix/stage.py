@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine_world import FakeBudgets, FakeClock, FakeJournal, FakeLimits, FakeSink, FakeTransport, FreeOfCharge
+from engine_world import FakeBudgets, FakeClock, FakeJournal, FakeSink, FakeTransport, FreeOfCharge
 from hoosh.core.call import Call
 from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import HooshError, UpstreamError
@@ -21,8 +21,10 @@ from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.engine import Engine, World
+from hoosh.engine.limiting import Limiting
 from hoosh.engine.settler import Settler
 from hoosh.providers import Provider
+from hoosh.stores.limits_memory import MemoryLimits
 from matrix.scenes import USED, Scene
 
 
@@ -118,7 +120,7 @@ class _Stage:
         self.settler = Settler(self.budgets, FakeJournal(), catalog, clock)
         self.engine = Engine(
             World(
-                limits=FakeLimits(),
+                limits=Limiting(MemoryLimits(clock), pools={}, agents={}, models=()),
                 cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=catalog,

@@ -10,13 +10,14 @@ import msgspec
 
 from hoosh.app.budgets import Budgeting, NoPrices
 from hoosh.app.engines import chat_engine, embedding_engine, stored_name
-from hoosh.config.schema import Config, ProviderConfig
+from hoosh.app.limiting import limiting, of_provider
+from hoosh.config.schema import Config, KeyConfig, ProviderConfig
 from hoosh.core.asked import Operation
 from hoosh.core.call import Call
 from hoosh.core.errors import ConfigError, HooshError
 from hoosh.core.kept import Bounds
 from hoosh.core.plan import Plan
-from hoosh.core.principal import Principal
+from hoosh.core.principal import KeyLimits, Principal
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect, Tongue
 from hoosh.dialects.anthropic_messages import COUNT as ANTHROPIC_COUNT
@@ -61,7 +62,8 @@ from hoosh.ports import Responses as ResponseStore
 from hoosh.providers import Provider
 from hoosh.providers.quirks import cap_output
 from hoosh.providers.registry import PROVIDERS, find
-from hoosh.stores.memory import MemoryLimits, StaticKeys
+from hoosh.stores.limits_memory import MemoryLimits
+from hoosh.stores.memory import StaticKeys
 from hoosh.stores.responses_memory import MemoryResponses
 from hoosh.stores.responses_sqlite import SQLiteResponses
 from hoosh.transport.pool import HTTPTransport
@@ -121,8 +123,9 @@ class Gateway:
         self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, self.supervisors))
         if recording is not None:
             self.transport = RecordingTransport(self.transport, recording, self._name_of, self.clock)
-        self.keys = StaticKeys([(key.token.reveal(), Principal(key.name, key.pool)) for key in config.keys])
+        self.keys = StaticKeys([(key.token.reveal(), _principal(key)) for key in config.keys])
         self.budgeting = Budgeting(config, default_root(environ).parent, self.clock)
+        self.limits = MemoryLimits(self.clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -135,7 +138,7 @@ class Gateway:
         settler = Settler(self.budgeting.escrow, self._journal, self.catalog, self.clock)
         self.engine = Engine(
             World(
-                limits=MemoryLimits(self.clock),
+                limits=limiting(self.config, self.limits),
                 cashier=Cashier(self.budgeting.escrow, NoPrices()),
                 transport=self.transport,
                 catalog=self.catalog,
@@ -297,6 +300,10 @@ def _responses_routes(responses: Responses) -> tuple[Route, ...]:
     )
 
 
+def _principal(key: KeyConfig) -> Principal:
+    return Principal(key.name, key.pool, limits=KeyLimits(key.rpm, key.tpm, key.concurrency))
+
+
 def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClock) -> ResponseStore:
     wanted = config.responses
     bounds = Bounds(age_s=wanted.keep_days * 86_400, entries=wanted.max_entries, size_bytes=wanted.max_bytes)
@@ -353,7 +360,7 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
         priority=entry.priority,
         local=kind.local if entry.local is None else entry.local,
         timeouts=entry.timeouts(config.network),
-        rate_limit_rpm=entry.rate_limit_rpm,
+        limit=of_provider(entry),
         tongues=_spoken(tongues, kind, entry),
     )
 

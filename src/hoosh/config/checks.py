@@ -28,6 +28,7 @@ def check(config: Config, known_types: Collection[str], broken: Collection[Place
         *_names("budgets", [budget.name for budget in config.budgets], broken),
         *_tokens(config, broken),
         *_pools(config, broken),
+        *_limits(config),
         *_types(config, known_types),
         *_prices(config, known_types, broken),
         *_urls(config),
@@ -94,6 +95,16 @@ def _pools(config: Config, broken: Collection[Place]) -> Iterator[Problem]:
     for index, key in enumerate(config.keys):
         if key.pool not in pools:
             yield problem_at(("keys", index, "pool"), unknown("budget", key.pool, pools))
+
+
+def _limits(config: Config) -> Iterator[Problem]:
+    first: dict[tuple[str, str], int] = {}
+    for index, row in enumerate(config.limits):
+        if row.rpm is row.tpm is row.concurrency is None:
+            yield problem_at(("limits", index, "model"), "limits nothing: give it rpm, tpm or concurrency")
+        before = first.setdefault((row.provider, row.model), index)
+        if before != index:
+            yield problem_at(("limits", index, "model"), f"{quoted(row.model)} is limited by limits[{before}] already")
 
 
 def _types(config: Config, known_types: Collection[str]) -> Iterator[Problem]:

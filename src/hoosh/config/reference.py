@@ -22,6 +22,9 @@ _UNITS = {
     "_usd_per_mtok": "USD per million tokens",
     "_usd_per_minute": "USD per minute",
     "per_request_usd": "USD",
+    "rpm": "requests per minute",
+    "tpm": "tokens per minute",
+    "concurrency": "calls",
     "capacity": "tokens",
 }
 

@@ -21,6 +21,8 @@ Text = Annotated[str, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
+# A nanosecond's rounding is then far below a token.
+PerMinute = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
 Moment = Annotated[dt.datetime, Meta(tz=True)]
 Usd = Annotated[float, Meta(gt=0, le=1_000_000_000)]
@@ -51,6 +53,14 @@ class KeyConfig(_Table, frozen=True):
         Meta(description="What the client sends as its API key; at least 16 characters.", examples=["$LAPTOP_TOKEN"]),
     ]
     pool: Annotated[Name, Meta(description="Budget that its calls are charged to.")] = "default"
+    rpm: Annotated[
+        Count | None,
+        Meta(description="Requests per minute that it may make; all of them may come at once.", examples=[60]),
+    ] = None
+    tpm: Annotated[
+        PerMinute | None, Meta(description="Tokens per minute that its calls may use.", examples=[100_000])
+    ] = None
+    concurrency: Annotated[Count | None, Meta(description="Calls of it that may run at once.", examples=[8])] = None
 
 
 class ProviderConfig(_Table, frozen=True):
@@ -93,6 +103,12 @@ class ProviderConfig(_Table, frozen=True):
         Meta(
             description="Requests per minute that hoosh sends to it; a tenth of them may come at once.", examples=[600]
         ),
+    ] = None
+    rate_limit_tpm: Annotated[
+        PerMinute | None, Meta(description="Tokens per minute that hoosh asks of it.", examples=[1_000_000])
+    ] = None
+    max_concurrency: Annotated[
+        Count | None, Meta(description="Calls that hoosh sends to it at once.", examples=[32])
     ] = None
     connect_timeout_s: Annotated[
         Seconds | None, Meta(description="Replaces `network.connect_timeout_s` for this one.", examples=[3.0])
@@ -206,6 +222,27 @@ class BudgetConfig(_Table, frozen=True):
     overrides: Annotated[
         tuple[OverrideConfig, ...], Meta(description="Other limits for a time; the first in force counts.")
     ] = ()
+    rpm: Annotated[
+        Count | None, Meta(description="Requests per minute of all its calls; all may come at once.", examples=[600])
+    ] = None
+    tpm: Annotated[PerMinute | None, Meta(description="Tokens per minute of all its calls.", examples=[1_000_000])] = (
+        None
+    )
+    concurrency: Annotated[Count | None, Meta(description="Calls of it that may run at once.", examples=[64])] = None
+
+
+class LimitConfig(_Table, frozen=True):
+    model: Annotated[
+        Text, Meta(description="Glob of the models, as their provider calls them; they share it.", examples=["gpt-*"])
+    ]
+    provider: Annotated[
+        Name | Literal[""], Meta(description="Name of the provider; every one if not given.", examples=["openai"])
+    ] = ""
+    rpm: Annotated[
+        Count | None, Meta(description="Requests per minute to them; a tenth may come at once.", examples=[600])
+    ] = None
+    tpm: Annotated[PerMinute | None, Meta(description="Tokens per minute of them.", examples=[1_000_000])] = None
+    concurrency: Annotated[Count | None, Meta(description="Calls to them that may run at once.", examples=[32])] = None
 
 
 class PricingConfig(_Table, frozen=True):
@@ -356,6 +393,10 @@ class Config(_Table, frozen=True):
         Meta(
             description="Prices of your own, local providers' too; the first that fits goes before the published one."
         ),
+    ] = ()
+    limits: Annotated[
+        tuple[LimitConfig, ...],
+        Meta(description="Rate limits on models, besides those of keys, budgets and providers."),
     ] = ()
     store: Annotated[StoreConfig, Meta(description="Where budgets and usage are kept.")] = StoreConfig()
     retry: Annotated[RetryConfig, Meta(description="What happens when a provider fails before its answer.")] = (

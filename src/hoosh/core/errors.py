@@ -4,9 +4,9 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     HooshError
     ├── ClientError      BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404 · UnknownModel 404
     │                    · MethodNotAllowed 405 · RequestTimeout 408 · TooLarge 413 · UnsupportedMedia 415
-    │                    · Unpriced 403 · BudgetExceeded 429
+    │                    · Unpriced 403 · BudgetExceeded 429 · RateLimited 429
     ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
-    │   ├── retry        Overloaded · ConnectFailed · Reset
+    │   ├── retry        Overloaded · Throttled · HeldBack · ConnectFailed · Reset
     │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · OutOfCredit · ModelGone
     │   │                · Truncated · Idle
     │   └── stop         Refused · ContextTooLong
@@ -136,6 +136,14 @@ class BudgetExceeded(ClientError):
         self.resets_s = resets_s
 
 
+class RateLimited(ClientError):
+    """The caller's own limit: of its key, or of its pool."""
+
+    status = 429
+    kind = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
 class UpstreamError(HooshError):
     """
     A provider failed. `upstream_status` is what it answered, 0 if it did not answer.
@@ -171,11 +179,15 @@ class Overloaded(UpstreamError):
 
 
 class Throttled(Overloaded):
-    """A provider's rate limit (429), or our own rate limit for that provider."""
+    """A provider's rate limit (429)."""
 
     status = 429
     kind = "rate_limit_error"
     code = "rate_limit_exceeded"
+
+
+class HeldBack(Throttled):
+    """Our own limit on a provider or a model: nothing was asked, and so nothing learnt of the provider."""
 
 
 class ConnectFailed(UpstreamError):

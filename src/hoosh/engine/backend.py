@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hoosh.core.asked import Operation
+from hoosh.core.limit import Limit
 from hoosh.core.wire import Headers, Timeouts, WireRequest
 from hoosh.dialects import Quirk, Tongue
 from hoosh.policy.choose import serves
@@ -25,7 +26,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 10
     local: bool = False
     timeouts: Timeouts = Timeouts()
-    rate_limit_rpm: int | None = None
+    limit: Limit | None = None
     tongues: tuple[Tongue, ...] = ()
 
     def address(self, tongue: Tongue, model: str) -> str:

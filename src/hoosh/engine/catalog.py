@@ -8,7 +8,7 @@ import msgspec
 
 from hoosh.core.asked import Operation
 from hoosh.core.call import Wishes
-from hoosh.core.errors import BadUpstream, HooshError, UpstreamError
+from hoosh.core.errors import BadUpstream, HeldBack, HooshError, UpstreamError
 from hoosh.core.plan import Plan, Target
 from hoosh.engine.backend import Backend
 from hoosh.policy.choose import Offer, Wanted, choose, serves
@@ -97,8 +97,8 @@ class Catalog:
             self._publish()
 
     def failed(self, target: Target, error: HooshError) -> None:
-        """Only what says something of the provider counts; a refused request does not."""
-        if isinstance(error, UpstreamError) and error.verdict != "stop":
+        """Only what says something of the provider counts; a refused request does not, nor our own limit."""
+        if isinstance(error, UpstreamError) and error.verdict != "stop" and not isinstance(error, HeldBack):
             self._note_failure(self._standings[target.provider], error)
 
     async def refresh(self, names: Sequence[str]) -> None:

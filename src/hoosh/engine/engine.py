@@ -30,10 +30,11 @@ from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Tongue, Tr
 from hoosh.engine.backend import Backend
 from hoosh.engine.cashier import Cashier, limited
 from hoosh.engine.catalog import Catalog
+from hoosh.engine.limiting import Limiting
 from hoosh.engine.settler import Settler
 from hoosh.policy.attempts import attempts
 from hoosh.policy.estimate import input_guess
-from hoosh.ports import Clock, Limits, Reply, Sink, Transport
+from hoosh.ports import Clock, Permit, Reply, Sink, Transport
 from hoosh.providers.quirks import limit_output
 
 # An error body longer than this says nothing more.
@@ -47,7 +48,7 @@ MAX_DROPPED_CHARS = 1024
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """The ports that the engine works through, and who acts for it at them."""
 
-    limits: Limits
+    limits: Limiting
     cashier: Cashier
     transport: Transport
     catalog: Catalog
@@ -72,9 +73,15 @@ class Engine:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    @property
+    def limits(self) -> Limiting:
+        return self._world.limits
+
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> Account:
         account = Account(call)
+        permit: Permit | None = None
         try:
+            permit = self._world.limits.admit(call)
             account.terms = self._world.cashier.terms(call)
             plan = self._world.catalog.route(call.request.model, call.wishes, call.request.operation)
             await self._relay(account, plan, dialect, sink)
@@ -89,6 +96,8 @@ class Engine:
             raise
         finally:
             self._world.settler.settle(account)  # never awaits, exactly once
+            if permit is not None:
+                permit.give_back(account.billed.total if account.billed else 0)  # as settling
         return account
 
     async def _relay(self, account: Account, plan: Plan, dialect: ClientDialect, sink: Sink) -> None:
@@ -137,8 +146,7 @@ class Engine:
 
     async def _try(self, account: Account, backend: Backend, attempt: Attempt, held: AsyncExitStack) -> _Opened:
         call, timeouts = account.call, backend.timeouts
-        if backend.rate_limit_rpm is not None:
-            await self._world.limits.take(backend.name, backend.rate_limit_rpm)
+        self._world.limits.attempt(account, backend, attempt.target.model, held)
         tongue = backend.tongue(call.request.operation, call.dialect, attempt.target.model)
         if tongue is None:  # routing asks only those that can, but not each of their models can all
             raise ModelGone(

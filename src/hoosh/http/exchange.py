@@ -1,6 +1,6 @@
 """One request, and the way to answer it: what an endpoint sees of HTTP."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -76,7 +76,7 @@ class Exchange:
     The task that serves it is cancelled when the client leaves before the reply is complete.
     """
 
-    __slots__ = ("headers", "id", "method", "own_id", "path", "query", "tail", "token", "wire")
+    __slots__ = ("headers", "id", "method", "own_id", "path", "query", "tail", "tells", "token", "wire")
 
     def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes], wire: Wire, query: bytes = b"") -> None:
         self.method = method
@@ -87,6 +87,7 @@ class Exchange:
         self.own_id = new_id()
         self.id = id_given(headers) or self.own_id
         self.token = token_of(headers, query)
+        self.tells: Callable[[], HeaderList] | None = None  # what each reply says of its caller's limits, at that time
         self.tail = ""  # what a route ending in "/*" matched there
 
     @property
@@ -120,7 +121,10 @@ class Exchange:
 
     def headed(self, content_type: bytes) -> list[tuple[bytes, bytes]]:
         """What every reply says."""
-        return [(b"content-type", content_type), (b"x-request-id", self.id.encode())]
+        headers = [(b"content-type", content_type), (b"x-request-id", self.id.encode())]
+        if self.tells is not None:
+            headers += self.tells()
+        return headers
 
 
 def error_headers(error: HooshError) -> HeaderList:

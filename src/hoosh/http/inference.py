@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from hoosh.core.call import Call
+from hoosh.core.call import Call, Wishes
 from hoosh.core.errors import Forbidden
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.core.wire import Headers
 from hoosh.dialects import ClientDialect
 from hoosh.engine.engine import Engine
 from hoosh.http.exchange import Exchange
+from hoosh.http.limit_headers import limit_headers
 from hoosh.http.request import Limits, check_json, pool_in, wishes_of
 from hoosh.http.sink import ReplySink
 from hoosh.ports import Clock, Keys, Sink
@@ -42,6 +43,7 @@ class Inference:
     async def admit(self, exchange: Exchange) -> tuple[Principal, bytes]:
         """Who asks, and the body; the key comes first: a stranger costs nothing. Raises ClientError."""
         principal = self._keys.identify(exchange.token)
+        self._tell_limits(exchange, principal, Wishes())
         check_json(exchange.headers)
         return principal, await exchange.body(self._limits)
 
@@ -53,6 +55,8 @@ class Inference:
         wishes = wishes_of(exchange.headers, pool_in(request.extra))
         if principal is not ANONYMOUS and wishes.pool not in ("", principal.pool):
             raise Forbidden(f"key '{principal.key_id}' may not charge pool '{wishes.pool}'", param="pool")
+        if wishes.pool or wishes.agent:
+            self._tell_limits(exchange, principal, wishes)
         return Call(
             id=exchange.own_id,
             request_id=exchange.id,
@@ -64,6 +68,12 @@ class Inference:
             wishes=wishes,
             arrived_ns=arrived_ns,
         )
+
+    def _tell_limits(self, exchange: Exchange, principal: Principal, wishes: Wishes) -> None:
+        """Each reply from here on, also an error, says how they stand."""
+        limiting = self._engine.limits
+        limits = limiting.of_caller(principal, wishes.pool, wishes.agent)
+        exchange.tells = (lambda: limit_headers(limiting.gauges(limits))) if limits else None
 
     async def serve(
         self, call: Call, dialect: ClientDialect, exchange: Exchange, over: Callable[[Sink], Sink] = _as_it_is

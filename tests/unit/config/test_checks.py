@@ -3,7 +3,7 @@ import pytest
 
 from hoosh.config.checks import check, check_bind
 from hoosh.config.problem import Place
-from hoosh.config.schema import BudgetConfig, Config, KeyConfig, PriceConfig, ProviderConfig, ServerConfig
+from hoosh.config.schema import BudgetConfig, Config, KeyConfig, LimitConfig, PriceConfig, ProviderConfig, ServerConfig
 from hoosh.config.secret import Secret
 from hoosh.core.errors import ConfigError
 
@@ -179,6 +179,19 @@ HOST = "not a URL: its host or port is wrong"
 )
 def test_urls_that_are_refused_and_not_repeated(url: str, text: str) -> None:
     assert faults(providers(ProviderConfig(type="openai", base_url=url))) == [f"providers[0].base_url: {text}"]
+
+
+def test_a_limit_limits_something_and_once() -> None:
+    rows = (
+        LimitConfig(model="gpt-*", rpm=1),
+        LimitConfig(model="gpt-*", provider="work", concurrency=1),
+        LimitConfig(model="o*"),
+        LimitConfig(model="gpt-*", tpm=1),
+    )
+    assert faults(Config(limits=rows)) == [
+        "limits[2].model: limits nothing: give it rpm, tpm or concurrency",
+        'limits[3].model: "gpt-*" is limited by limits[0] already',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "UnsupportedMedia": (415, "unsupported_media_type", INVALID),
     "Unpriced": (403, "price_unknown", "permission_error"),
     "BudgetExceeded": (429, "budget_exceeded", SLOW),
+    "RateLimited": (429, "rate_limit_exceeded", SLOW),
+    "HeldBack": (429, "rate_limit_exceeded", SLOW),
     "UpstreamError": (502, "upstream_error", API),
     "Overloaded": (503, "overloaded", API),
     "Throttled": (429, "rate_limit_exceeded", SLOW),
@@ -55,7 +57,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "ConfigError": (500, "config_error", API),
 }
 VERDICTS = {
-    "retry": {"Overloaded", "Throttled", "ConnectFailed", "Reset"},
+    "retry": {"Overloaded", "Throttled", "HeldBack", "ConnectFailed", "Reset"},
     "stop": {"Refused", "ContextTooLong"},
     "next": {
         "UpstreamError",

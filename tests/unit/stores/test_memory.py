@@ -1,14 +1,13 @@
-"""Keys and rate limits of this process. Budgets have a contract of their own: tests/contract/test_budgets.py."""
+"""The keys of the configuration. Budgets have a contract of their own: tests/contract/test_budgets.py."""
 
-import asyncio
 import gc
 from types import ModuleType
 
 import pytest
 
-from hoosh.core.errors import Throttled, Unauthorized
+from hoosh.core.errors import Unauthorized
 from hoosh.core.principal import ANONYMOUS, Principal
-from hoosh.stores.memory import MemoryLimits, StaticKeys
+from hoosh.stores.memory import StaticKeys
 
 TOKEN = "a-token-of-good-length"
 LAPTOP = Principal("laptop", "small")
@@ -61,35 +60,3 @@ def test_no_token_is_kept() -> None:
     made = StaticKeys([(plain, LAPTOP)])
     assert holds(made, "laptop")  # the search finds what is there
     assert not holds(made, plain)
-
-
-class SetClock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic_ns(self) -> int:
-        return round(self.now_s * 1e9)
-
-    def unix_s(self) -> int:
-        return 0
-
-
-def test_a_limit_lets_its_number_pass_and_says_when_to_come_back() -> None:
-    async def main() -> None:
-        clock = SetClock()
-        limits = MemoryLimits(clock)
-        await limits.take("one", 3)  # a tenth at once, and one at least
-        with pytest.raises(Throttled, match="provider 'one'") as told:
-            await limits.take("one", 3)
-        assert told.value.retry_after_s == pytest.approx(20.0)
-        assert told.value.status == 429
-        await limits.take("two", 3)  # another name, another limit
-        clock.now_s += 19.9
-        with pytest.raises(Throttled):
-            await limits.take("one", 3)
-        clock.now_s += 0.2
-        await limits.take("one", 3)
-        with pytest.raises(Throttled):
-            await limits.take("one", 3)
-
-    asyncio.run(main())
