@@ -41,7 +41,20 @@ class Transport(Protocol):
 
 class Keys(Protocol):
     def identify(self, token: str | None) -> Principal:
-        """Raises: Unauthorized."""
+        """Raises: Unauthorized; StoreFailed where it cannot be known."""
+
+    def recall(self, token: str) -> Principal | None:
+        """Who showed this token before, if it is still good: it takes a look-up and tells a stranger nothing."""
+
+
+class Peppers(Protocol):
+    """The secrets that digests of keys are made with. They are never where the digests are."""
+
+    async def known(self) -> Mapping[str, bytes]:
+        """By the name that is kept beside a digest. Raises StoreFailed."""
+
+    async def newest(self) -> bytes:
+        """The one for new keys; it is made where there is none. Raises StoreFailed."""
 
 
 class Permit(Protocol):

@@ -265,6 +265,15 @@ def test_a_file_that_is_read_only_is_named_and_can_be_read(tmp_path: Path) -> No
     file_play(tmp_path / "hoosh.db", scene)
 
 
+def test_looking_makes_no_file(tmp_path: Path) -> None:
+    async def scene(file: StoreFile) -> None:
+        records = SQLiteRecords(file)
+        assert (await records.version(), await records.get_all("key")) == (0, {})
+        assert list(tmp_path.iterdir()) == []
+
+    file_play(tmp_path / "hoosh.db", scene)
+
+
 def test_what_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "hoosh.db"
     path.write_bytes(b"a diary" * 1000)

@@ -34,6 +34,7 @@ from hoosh.local.store import default_root
 from hoosh.telemetry.log import QuietJournal
 from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.settings import TransportSettings
+from key_settings import ROWS as KEY_ROWS
 from limit_rows import LIMIT_ROWS, refused
 from price_settings import PRICE_ROWS, charged
 
@@ -245,6 +246,7 @@ ROWS = (
         "default",
         "small",
     ),
+    *(Row(*row) for row in KEY_ROWS),
     Row("providers.type", PLAIN, one("type = 'groq'"), lambda built: built.backend.provider.name, "openai", "groq"),
     Row("providers.name", PLAIN, one("name = 'q'"), names, ["p"], ["q"]),
     Row(
@@ -401,7 +403,7 @@ def test_no_key_is_forgotten_and_none_is_made_up() -> None:
 def seen(directory: Path, text: str, look: Look) -> object:
     async def main() -> object:
         path = directory / "hoosh.toml"
-        path.write_text(text)
+        path.write_text(text.replace("{path}", str(directory)))
         gateway = Gateway(load(path, ENVIRON, known_types()), {**ENVIRON, "HOOSH_HOME": str(directory)}, QuietJournal())
         http, asked = gateway.http, Asked()
         gateway.http = asked  # from here on used by discovery only

@@ -1,23 +1,24 @@
 """The composition root: configuration in, wired objects out. The only room that knows all classes."""
 
 import asyncio
-import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from urllib.parse import urlsplit
 
 import msgspec
 
-from hoosh.app.budgets import Budgeting, NoPrices
+from hoosh.app.budgets import Budgeting
+from hoosh.app.clock import SystemClock
 from hoosh.app.engines import chat_engine, embedding_engine, stored_name
+from hoosh.app.keys import KeyRoom
 from hoosh.app.limiting import limiting, of_provider
-from hoosh.config.schema import Config, KeyConfig, ProviderConfig
+from hoosh.app.prices import price_book
+from hoosh.config.schema import Config, ProviderConfig
 from hoosh.core.asked import Operation
 from hoosh.core.call import Call
 from hoosh.core.errors import ConfigError, HooshError
 from hoosh.core.kept import Bounds
 from hoosh.core.plan import Plan
-from hoosh.core.principal import KeyLimits, Principal
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect, Tongue
 from hoosh.dialects.anthropic_messages import COUNT as ANTHROPIC_COUNT
@@ -52,7 +53,8 @@ from hoosh.http.ollama.pages import OllamaPages
 from hoosh.http.ollama.servers import Servers
 from hoosh.http.request import Limits, new_id
 from hoosh.http.responses import Responses, died
-from hoosh.http.routes import App, Endpoint, Route
+from hoosh.http.routes import App, Endpoint, Gate, Route
+from hoosh.http.strangers import Strangers
 from hoosh.local.embedded import EmbeddedTransport
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
@@ -62,6 +64,7 @@ from hoosh.ports import Responses as ResponseStore
 from hoosh.providers import Provider
 from hoosh.providers.quirks import cap_output
 from hoosh.providers.registry import PROVIDERS, find
+from hoosh.providers.registry import known_types as known_types
 from hoosh.stores.limits_memory import MemoryLimits
 from hoosh.stores.memory import StaticKeys
 from hoosh.stores.responses_memory import MemoryResponses
@@ -76,15 +79,6 @@ FOUND_PRIORITY = 20
 EMBEDDED_PRIORITY = 30
 # What a store gets at the end to take the last settlements.
 STOP_S = 10.0
-
-
-class SystemClock:
-    """ports.Clock."""
-
-    monotonic_ns = staticmethod(time.monotonic_ns)
-
-    def unix_s(self) -> int:
-        return int(time.time())
 
 
 class SchemeTransport:
@@ -123,7 +117,8 @@ class Gateway:
         self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, self.supervisors))
         if recording is not None:
             self.transport = RecordingTransport(self.transport, recording, self._name_of, self.clock)
-        self.keys = StaticKeys([(key.token.reveal(), _principal(key)) for key in config.keys])
+        self.key_room = KeyRoom(config, default_root(environ).parent, self.clock)
+        self.keys = self.key_room.ring
         self.budgeting = Budgeting(config, default_root(environ).parent, self.clock)
         self.limits = MemoryLimits(self.clock)
         self._tasks: list[asyncio.Task[None]] = []
@@ -135,11 +130,12 @@ class Gateway:
         rules = _rules(self.config, self.supervisors)
         self.catalog = Catalog(backends, rules, self.transport, self.clock)
         await self.budgeting.open()
+        await self.key_room.open()
         settler = Settler(self.budgeting.escrow, self._journal, self.catalog, self.clock)
         self.engine = Engine(
             World(
                 limits=limiting(self.config, self.limits),
-                cashier=Cashier(self.budgeting.escrow, NoPrices()),
+                cashier=Cashier(self.budgeting.escrow, price_book(self.config, self.clock)),
                 transport=self.transport,
                 catalog=self.catalog,
                 settler=settler,
@@ -148,13 +144,11 @@ class Gateway:
         )
         self.response_store = _response_store(self.config, self._environ, self.clock)
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
-        inference = Inference(self.engine, OPENAI_RESPONSES, self.keys, limits, self.clock)
-        self.responses = Responses(
-            self.engine, inference, self.keys, limits, clock=self.clock, store=self.response_store
-        )
+        inference = Inference(self.engine, OPENAI_RESPONSES, limits, self.clock)
+        self.responses = Responses(self.engine, inference, limits, clock=self.clock, store=self.response_store)
         self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
         marks: dict[bytes, ClientDialect] = {b"anthropic-version": ANTHROPIC_MESSAGES, GEMINI_MARK: GEMINI}
-        self.app = App(self._routes(), self.keys, marks)
+        self.app = App(self._routes(), self.key_room.gate, marks)
         await self.catalog.refresh(
             [backend.name for backend in backends if backend.local and not _is_embedded(backend)]
         )
@@ -175,6 +169,7 @@ class Gateway:
             await self.responses.stop()
             await self.response_store.close()
             await self.budgeting.close(STOP_S)
+        await self.key_room.close()
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()
 
@@ -211,41 +206,40 @@ class Gateway:
             Route(method="GET", path="/livez", endpoint=health.live, guarded=False),
             Route(method="GET", path="/readyz", endpoint=health.is_ready, guarded=False),
             Route(method="GET", path="/v1/health", endpoint=health.health, guarded=False),
-            Route(method="GET", path="/v1/health/providers", endpoint=health.providers),
-            Route(method="GET", path="/v1/models", endpoint=marked(gemini_models.index, models.index)),
-            Route(method="GET", path="/v1/models/*", endpoint=marked(gemini_models.show, models.show)),
-            self._answering("/v1/chat/completions", OPENAI_CHAT),
-            self._answering("/v1/completions", OPENAI_COMPLETIONS),
-            self._answering("/v1/embeddings", OPENAI_EMBEDDINGS),
-            self._answering("/v1/moderations", OPENAI_MODERATIONS),
-            self._answering("/v1/rerank", RERANK),
-            self._answering("/v2/rerank", RERANK),
-            self._answering("/v1/messages", ANTHROPIC_MESSAGES),
-            self._answering("/v1/messages/count_tokens", ANTHROPIC_COUNT, self._counting),
+            Route(method="GET", path="/v1/health/providers", endpoint=health.providers, name="health"),
+            Route(method="GET", path="/v1/models", endpoint=marked(gemini_models.index, models.index), name="models"),
+            Route(method="GET", path="/v1/models/*", endpoint=marked(gemini_models.show, models.show), name="models"),
+            self._answering("chat", "/v1/chat/completions", OPENAI_CHAT),
+            self._answering("completions", "/v1/completions", OPENAI_COMPLETIONS),
+            self._answering("embeddings", "/v1/embeddings", OPENAI_EMBEDDINGS),
+            self._answering("moderations", "/v1/moderations", OPENAI_MODERATIONS),
+            self._answering("rerank", "/v1/rerank", RERANK),
+            self._answering("rerank", "/v2/rerank", RERANK),
+            self._answering("messages", "/v1/messages", ANTHROPIC_MESSAGES),
+            self._answering("count_tokens", "/v1/messages/count_tokens", ANTHROPIC_COUNT, self._counting),
             *self._gemini_routes(gemini_models),
             *self._ollama_routes(models),
             *_responses_routes(self.responses),
         )
 
     def _answering(
-        self, path: str, dialect: ClientDialect, before: Callable[[Inference], Endpoint] | None = None
+        self, name: str, path: str, dialect: ClientDialect, before: Callable[[Inference], Endpoint] | None = None
     ) -> Route:
-        """Where a dialect's requests are answered; the endpoint asks for the key itself."""
+        """Where a dialect's requests are answered."""
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
-        endpoint = Inference(self.engine, dialect, self.keys, limits, self.clock)
-        return Route(
-            method="POST", path=path, endpoint=before(endpoint) if before else endpoint, guarded=False, dialect=dialect
-        )
+        endpoint = Inference(self.engine, dialect, limits, self.clock)
+        endpoint_at = before(endpoint) if before else endpoint
+        return Route(method="POST", path=path, endpoint=endpoint_at, name=name, dialect=dialect)
 
     def _counting(self, inference: Inference) -> Endpoint:
         return Counting(inference, self.catalog, self.clock)
 
     def _gemini_routes(self, models: GeminiModels) -> Sequence[Route]:
         return (
-            Route(method="GET", path="/v1beta/models", endpoint=models.index, dialect=GEMINI),
-            Route(method="GET", path="/v1beta/models/*", endpoint=models.show, dialect=GEMINI),
-            self._answering("/v1beta/models/*", GEMINI, self._counting),
-            self._answering("/v1/models/*", GEMINI, self._counting),
+            Route(method="GET", path="/v1beta/models", endpoint=models.index, name="models", dialect=GEMINI),
+            Route(method="GET", path="/v1beta/models/*", endpoint=models.show, name="models", dialect=GEMINI),
+            self._answering("gemini", "/v1beta/models/*", GEMINI, self._counting),
+            self._answering("gemini", "/v1/models/*", GEMINI, self._counting),
         )
 
     def _ollama_routes(self, models: Models) -> Sequence[Route]:
@@ -260,19 +254,19 @@ class Gateway:
             return Loading(inference, OLLAMA_GENERATE, self.catalog, self.clock)
 
         pages_at = (
-            ("GET", "/api/tags", pages.tags),
-            ("GET", "/api/ps", pages.running),
-            ("GET", "/api/version", pages.version),
-            ("POST", "/api/show", pages.show),
-            ("POST", "/api/pull", keeping.pull),
-            ("DELETE", "/api/delete", keeping.delete),
+            ("models", "GET", "/api/tags", pages.tags),
+            ("models", "GET", "/api/ps", pages.running),
+            ("models", "GET", "/api/version", pages.version),
+            ("models", "POST", "/api/show", pages.show),
+            ("weights", "POST", "/api/pull", keeping.pull),
+            ("weights", "DELETE", "/api/delete", keeping.delete),
         )
         return (
-            self._answering("/api/chat", OLLAMA_CHAT, loading),
-            self._answering("/api/generate", OLLAMA_GENERATE, generating),
-            self._answering("/api/embed", OLLAMA_EMBED),
-            self._answering("/api/embeddings", OLLAMA_EMBEDDINGS),
-            *(Route(method=m, path=path, endpoint=page, dialect=OLLAMA_CHAT) for m, path, page in pages_at),
+            self._answering("ollama", "/api/chat", OLLAMA_CHAT, loading),
+            self._answering("ollama", "/api/generate", OLLAMA_GENERATE, generating),
+            self._answering("ollama", "/api/embed", OLLAMA_EMBED),
+            self._answering("ollama", "/api/embeddings", OLLAMA_EMBEDDINGS),
+            *(Route(method=m, path=at, endpoint=page, name=n, dialect=OLLAMA_CHAT) for n, m, at, page in pages_at),
         )
 
     async def _preload(self, supervisor: Supervisor) -> None:
@@ -290,7 +284,7 @@ class Gateway:
 
 def _responses_routes(responses: Responses) -> tuple[Route, ...]:
     def route(method: str, path: str, endpoint: Endpoint) -> Route:
-        return Route(method=method, path=path, endpoint=endpoint, guarded=False, dialect=OPENAI_RESPONSES)
+        return Route(method=method, path=path, endpoint=endpoint, name="responses", dialect=OPENAI_RESPONSES)
 
     return (
         route("POST", "/v1/responses", responses.create),
@@ -298,10 +292,6 @@ def _responses_routes(responses: Responses) -> tuple[Route, ...]:
         route("POST", "/v1/responses/*", responses.cancel),
         route("DELETE", "/v1/responses/*", responses.delete),
     )
-
-
-def _principal(key: KeyConfig) -> Principal:
-    return Principal(key.name, key.pool, limits=KeyLimits(key.rpm, key.tpm, key.concurrency))
 
 
 def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClock) -> ResponseStore:
@@ -459,12 +449,8 @@ async def ask(gateway: Gateway, body: bytes, write: Callable[[bytes], None], ans
 
 
 async def page(gateway: Gateway, path: str) -> bytes:
-    """The body of a page of the gateway, without a server."""
+    """The body of a page of the gateway, without a server: who runs this process needs no key for it."""
     wire = MemoryWire()
-    await gateway.app(Exchange("GET", path, {}, wire))
+    nobody_is_asked = Gate(StaticKeys([]), Strangers(0, gateway.clock))
+    await App(gateway.app.routes, nobody_is_asked)(Exchange("GET", path, {}, wire))
     return wire.said
-
-
-def known_types() -> frozenset[str]:
-    """The names that a provider's `type` may have in a configuration."""
-    return frozenset(name for kind in PROVIDERS for name in (kind.name, *kind.aliases))

@@ -12,9 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hoosh.config.schema import BudgetConfig, Config, OverrideConfig
 from hoosh.core.errors import ConfigError
 from hoosh.core.ledger import UNLIMITED, Amount
-from hoosh.core.plan import Target
 from hoosh.core.pool import Override, Pool
-from hoosh.core.quote import FREE, Quote
 from hoosh.engine.courier import Courier, Manner, replay
 from hoosh.engine.escrow import DEFAULT_POOL, Escrow
 from hoosh.engine.pools import Pools
@@ -23,13 +21,6 @@ from hoosh.stores.ledger_memory import MemoryLedger
 from hoosh.stores.spool import SpoolFile, left_behind
 from hoosh.stores.sqlite.file import StoreFile
 from hoosh.stores.sqlite.ledger import SQLiteLedger
-
-
-class NoPrices:
-    """ports.Prices: everything is free."""
-
-    def quote(self, target: Target, kind: str) -> Quote:  # noqa: ARG002
-        return FREE
 
 
 class Budgeting:

@@ -3,21 +3,22 @@
 `--json` prints one JSON value instead of text. Imports are lazy: `hoosh --help` needs none of the gateway.
 """
 
-import asyncio
 import gc
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
 
 from hoosh import __version__
+from hoosh.cli.keys import keys_cli
+from hoosh.cli.terminal import AsJSON, ConfigPath, print_json, read_config, run, write, write_bytes
 from hoosh.core.errors import BadRequest, ConfigError, HooshError
 
 if TYPE_CHECKING:
@@ -25,11 +26,9 @@ if TYPE_CHECKING:
     from hoosh.client.sync import HooshClient
     from hoosh.config.schema import Config
     from hoosh.dialects import JSON
+    from hoosh.http.side import SideServer
     from hoosh.recordings.player import Player
 
-T = TypeVar("T")
-ConfigPath = Annotated[Path | None, Parameter(name=["--config", "-c"], help="hoosh.toml to read.")]
-AsJSON = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 Port = Annotated[int | None, Parameter(name=["--port", "-p"], help="TCP port (8088).")]
 Bind = Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1).")]
 
@@ -63,6 +62,7 @@ config_cli = App(name="config", help="Check the configuration, or print its sche
 cli.command(models_cli)
 cli.command(config_cli)
 cli.command("hoosh.cli.migrate:migrate", help="Bring the store of keys and budgets up to date.")
+cli.command(keys_cli)
 cli.register_install_completion_command(help="Install shell completion for bash, zsh or fish.")
 
 
@@ -107,13 +107,14 @@ def _start(port: int | None, bind: str | None, config: Path | None, recording: P
     from hoosh.config.checks import check_bind  # noqa: PLC0415
 
     check_bind(loaded)
-    _run(lambda: _serve(loaded, path, recording))
+    run(lambda: _serve(loaded, path, recording))
 
 
 async def _serve(config: "Config", path: Path | None, recording: Path | None = None) -> None:
     from hoosh.app import Gateway  # noqa: PLC0415
     from hoosh.http.door import DoorSettings  # noqa: PLC0415
     from hoosh.http.server import ServerSettings, listen, serve  # noqa: PLC0415
+    from hoosh.http.side import administer  # noqa: PLC0415
     from hoosh.telemetry.log import LineJournal, as_json, as_text, set_up  # noqa: PLC0415
     from hoosh.transport.record import RecordingFile  # noqa: PLC0415
 
@@ -123,6 +124,7 @@ async def _serve(config: "Config", path: Path | None, recording: Path | None = N
     listening = listen(server.bind, server.port)
     journal = LineJournal(sys.stderr, as_json if config.logging.format == "json" else as_text)
     gateway = Gateway(config, os.environ, journal, file)
+    side: SideServer | None = None
     try:
         await gateway.open()
         gateway.start_background()
@@ -130,17 +132,21 @@ async def _serve(config: "Config", path: Path | None, recording: Path | None = N
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path, recording)
-        settings = ServerSettings(
-            door=DoorSettings(
-                head_limit_bytes=server.header_limit_bytes,
-                head_timeout_s=server.header_timeout_s,
-                body_timeout_s=server.body_timeout_s,
-            ),
-            drain_s=server.drain_s,
+        door = DoorSettings(
+            head_limit_bytes=server.header_limit_bytes,
+            head_timeout_s=server.header_timeout_s,
+            body_timeout_s=server.body_timeout_s,
         )
+        if config.admin.enabled:
+            side = await administer(gateway.key_room.admin_app(), config.admin, door)
+        notes = [f"administration on {side.place}"] if side else []
+        notes += [f"recording to {recording}"] if recording else []
+        _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path, notes)
+        settings = ServerSettings(door=door, drain_s=server.drain_s)
         await serve(gateway.app, listening, settings, gateway.health.drain)
     finally:
+        if side is not None:
+            await side.stop()
         await gateway.close()
         if file is not None:
             await file.aclose()
@@ -148,11 +154,11 @@ async def _serve(config: "Config", path: Path | None, recording: Path | None = N
         listening.close()
 
 
-def _banner(gateway: "Gateway", url: str, path: Path | None, recording: Path | None) -> None:
+def _banner(gateway: "Gateway", url: str, path: Path | None, notes: Sequence[str]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"hoosh {__version__} on {url}  (configuration: {path or 'none, defaults'})")
-    if recording:
-        console.print(f"  recording to {recording}")
+    for note in notes:
+        console.print(f"  {note}")
     for backend in gateway.catalog.backends.values():
         count = len(gateway.catalog.standing(backend.name).models or backend.models)
         what = f"{count} models" if count > 1 else ", ".join(backend.models) or "by model name"
@@ -211,7 +217,7 @@ def replay(
     player = Player(load(files), play)
     listening = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    _run(lambda: serve(player, listening, lambda: _say_playing(player, url, as_json=as_json)))
+    run(lambda: serve(player, listening, lambda: _say_playing(player, url, as_json=as_json)))
 
 
 def _say_playing(player: "Player", url: str, *, as_json: bool) -> None:
@@ -222,12 +228,12 @@ def _say_playing(player: "Player", url: str, *, as_json: bool) -> None:
         for name, path, count in bases(player.library)
     ]
     if as_json:
-        _print_json({"url": url, "providers": rows})
+        print_json({"url": url, "providers": rows})
         return
-    _write(f"replaying {len(player.library.records)} exchanges on {url}; base_url of each provider:\n")
+    write(f"replaying {len(player.library.records)} exchanges on {url}; base_url of each provider:\n")
     for row in rows:
-        _write(f"  {row['provider']:12} {row['base_url']}  {row['records']} exchanges\n")
-    _write("ready\n")
+        write(f"  {row['provider']:12} {row['base_url']}  {row['records']} exchanges\n")
+    write("ready\n")
 
 
 @cli.command
@@ -244,18 +250,18 @@ def infer(
     asked = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     if client := remote.client():
         if as_json:
-            _print_json(client.post("/v1/chat/completions", asked))
+            print_json(client.post("/v1/chat/completions", asked))
             return
         if stream:
             with client.stream(prompt, model=model) as pieces:
                 for piece in pieces:
-                    _write(piece.text)
+                    write(piece.text)
         else:
-            _write(client.chat(prompt, model=model).text)
-        _write("\n")
+            write(client.chat(prompt, model=model).text)
+        write("\n")
         return
     loaded, _ = _load(config, os.environ)
-    _run(lambda: _infer(loaded, asked, stream=stream and not as_json, as_json=as_json))
+    run(lambda: _infer(loaded, asked, stream=stream and not as_json, as_json=as_json))
 
 
 async def _infer(config: "Config", asked: Mapping[str, object], *, stream: bool, as_json: bool) -> None:
@@ -267,8 +273,8 @@ async def _infer(config: "Config", asked: Mapping[str, object], *, stream: bool,
     try:
         await gateway.open()
         body = json.dumps({**asked, "stream": stream}).encode()
-        await ask(gateway, body, _write_bytes, openai_chat.DIALECT if as_json else plain_text.DIALECT)
-        _write("\n")
+        await ask(gateway, body, write_bytes, openai_chat.DIALECT if as_json else plain_text.DIALECT)
+        write("\n")
     finally:
         await gateway.close()
 
@@ -280,15 +286,15 @@ def models(*, remote: Remote = HERE, config: ConfigPath = None, as_json: AsJSON 
         rows = client.get("/v1/models")["data"]
     else:
         loaded, _ = _load(config, os.environ)
-        rows = _run(lambda: _inspect(loaded, "/v1/models"))["data"]
+        rows = run(lambda: _inspect(loaded, "/v1/models"))["data"]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     if not rows:
-        _write('No models. Start a local server, set a provider\'s key, or run "hoosh models pull smollm2-135m".\n')
+        write('No models. Start a local server, set a provider\'s key, or run "hoosh models pull smollm2-135m".\n')
     for row in rows:
         state = "" if row["available"] else "  (not available)"
-        _write(f"{row['id']}  {row['provider']}{state}\n")
+        write(f"{row['id']}  {row['provider']}{state}\n")
 
 
 @models_cli.command
@@ -308,9 +314,9 @@ def pull(name: str, *, as_json: AsJSON = False) -> None:
             ),
         )
     if as_json:
-        _print_json({"name": stored.manifest.name, "path": str(stored.path), "size_bytes": stored.manifest.size_bytes})
+        print_json({"name": stored.manifest.name, "path": str(stored.path), "size_bytes": stored.manifest.size_bytes})
     else:
-        _write(f"{stored.manifest.name}  {stored.path}\n")
+        write(f"{stored.manifest.name}  {stored.path}\n")
 
 
 @models_cli.command
@@ -320,9 +326,9 @@ def rm(name: str, *, as_json: AsJSON = False) -> None:
 
     ModelStore(default_root(os.environ)).remove(name)
     if as_json:
-        _print_json({"name": name, "removed": True})
+        print_json({"name": name, "removed": True})
     else:
-        _write(f"removed {name}\n")
+        write(f"removed {name}\n")
 
 
 @cli.command
@@ -332,9 +338,9 @@ def health(*, remote: Remote = HERE, config: ConfigPath = None, as_json: AsJSON 
         rows = client.get("/v1/health/providers")["providers"]
     else:
         loaded, _ = _load(config, os.environ)
-        rows = _run(lambda: _inspect(loaded, "/v1/health/providers"))["providers"]
+        rows = run(lambda: _inspect(loaded, "/v1/health/providers"))["providers"]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         table = Table("provider", "status", "address", "latency", "last error", box=None)
         for row in rows:
@@ -363,10 +369,10 @@ def info(*, config: ConfigPath = None, as_json: AsJSON = False) -> None:
         "provider_types": sorted(known_types()),
     }
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     for name, value in facts.items():
-        _write(f"{name:16} {', '.join(value) if isinstance(value, list) else value}\n")
+        write(f"{name:16} {', '.join(value) if isinstance(value, list) else value}\n")
 
 
 @config_cli.command
@@ -377,9 +383,9 @@ def check(path: Path | None = None, *, config: ConfigPath = None, as_json: AsJSO
     loaded, found = _load(path or config, os.environ)
     check_bind(loaded)
     if as_json:
-        _print_json({"ok": True, "config": str(found) if found else None})
+        print_json({"ok": True, "config": str(found) if found else None})
     else:
-        _write(f"{found or 'no file, defaults'}: ok\n")
+        write(f"{found or 'no file, defaults'}: ok\n")
 
 
 @config_cli.command
@@ -387,7 +393,7 @@ def schema() -> None:
     """Print the JSON schema of hoosh.toml."""
     from hoosh.config.reference import json_schema  # noqa: PLC0415
 
-    _write_bytes(json_schema())
+    write_bytes(json_schema())
 
 
 @config_cli.command
@@ -395,7 +401,7 @@ def example() -> None:
     """Print an example hoosh.toml with every key."""
     from hoosh.config.reference import example as text  # noqa: PLC0415
 
-    _write(text())
+    write(text())
 
 
 async def _inspect(config: "Config", path: str) -> "JSON":
@@ -415,37 +421,5 @@ async def _inspect(config: "Config", path: str) -> "JSON":
 
 def _load(path: Path | None, environ: Mapping[str, str]) -> "tuple[Config, Path | None]":
     from hoosh.app import known_types  # noqa: PLC0415
-    from hoosh.config.load import find, load  # noqa: PLC0415
 
-    found = path or find(environ, Path.cwd())
-    return load(found, environ, known_types()), found
-
-
-def _run(main: Callable[[], Awaitable[T]]) -> T:
-    async def started() -> T:
-        return await main()
-
-    with asyncio.Runner(loop_factory=_event_loop) as runner:
-        return runner.run(started())
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415
-    except ImportError:  # not on Windows
-        return asyncio.new_event_loop()
-    return new_event_loop()
-
-
-def _print_json(value: object) -> None:
-    _write(json.dumps(value, ensure_ascii=False) + "\n")
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _write_bytes(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    return read_config(path, environ, known_types())

@@ -17,6 +17,7 @@ from hoosh.core.money import micros_of_usd
 
 _TOKEN_CHARS = 16
 _GLOB = re.compile(r"[*?\[]")
+_PEPPER_CHARS = 32
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
@@ -27,6 +28,7 @@ def check(config: Config, known_types: Collection[str], broken: Collection[Place
         *_names("providers", [provider.name for provider in config.providers], broken),
         *_names("budgets", [budget.name for budget in config.budgets], broken),
         *_tokens(config, broken),
+        *_peppers(config),
         *_pools(config, broken),
         *_limits(config),
         *_types(config, known_types),
@@ -39,15 +41,16 @@ def check(config: Config, known_types: Collection[str], broken: Collection[Place
 
 def check_bind(config: Config) -> None:
     """Refuse to be reachable by everyone. Raises: ConfigError, one line with the way out."""
-    if config.keys or _is_loopback(config.server.bind):
+    if config.keys or config.keys_store.required or is_loopback(config.server.bind):
         return
     raise ConfigError(
         f"server.bind: {config.server.bind} can be reached from other machines and there are no keys. "
-        'Add [[keys]] with a name and a token, or bind to "127.0.0.1".'
+        "Add [[keys]] with a name and a token; or make one with `hoosh keys create` and set keys_store.required; "
+        'or bind to "127.0.0.1".'
     )
 
 
-def _is_loopback(bind: str) -> bool:
+def is_loopback(bind: str) -> bool:
     try:
         return ipaddress.ip_address(bind).is_loopback
     except ValueError:
@@ -55,12 +58,13 @@ def _is_loopback(bind: str) -> bool:
 
 
 def _bind(config: Config) -> Iterator[Problem]:
-    bind = config.server.bind
-    try:
-        ipaddress.ip_address(bind)
-    except ValueError:
-        if not _HOST.fullmatch(bind):
-            yield problem_at(("server", "bind"), "expected an address or a host name; the port is server.port")
+    for section, bind in (("server", config.server.bind), ("admin", config.admin.bind)):
+        try:
+            ipaddress.ip_address(bind)
+        except ValueError:
+            if not _HOST.fullmatch(bind):
+                told = f"expected an address or a host name; the port is {section}.port"
+                yield problem_at((section, "bind"), told)
 
 
 def _names(section: str, names: Sequence[str], broken: Collection[Place]) -> Iterator[Problem]:
@@ -86,6 +90,14 @@ def _tokens(config: Config, broken: Collection[Place]) -> Iterator[Problem]:
         if token in first:
             yield problem_at(place, f"the same token as that of keys[{first[token]}]")
         first.setdefault(token, index)
+
+
+def _peppers(config: Config) -> Iterator[Problem]:
+    for name in ("pepper", "previous_pepper"):
+        pepper = getattr(config.keys_store, name)
+        if pepper is not None and len(pepper.reveal()) < _PEPPER_CHARS:
+            text = f"shorter than {_PEPPER_CHARS} characters; openssl rand -hex 32 makes a good one"
+            yield problem_at(("keys_store", name), text)
 
 
 def _pools(config: Config, broken: Collection[Place]) -> Iterator[Problem]:

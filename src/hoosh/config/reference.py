@@ -57,11 +57,12 @@ Relative files are looked for beside the configuration file.
 **Environment.** `HOOSH_SERVER__PORT=9000` replaces `port` of `[server]`; so for every key of a table below.
 Lists (`[[...]]`) and `[aliases]` are set in the file only. An empty variable counts as not set.
 
-**Secrets.** `token` and `api_key` are written as `"$NAME"` or `{ env = "NAME" }` to take an environment variable, as
-`{ file = "/run/secrets/name" }` to take a file that only its owner may read (mode 0600 or less), or as the secret
-itself. A secret that cannot be had stops the start.
+**Secrets.** `token`, `api_key`, `pepper` and `url` are written as `"$NAME"` or `{ env = "NAME" }` to take a variable of
+the environment, as `{ file = "/run/secrets/name" }` to take a file that only its owner may read (mode 0600 or less), or
+as the secret itself. A secret that cannot be had stops the start.
 
-**Network.** On an address other than loopback, hoosh starts only with at least one of `[[keys]]`.
+**Network.** On an address other than loopback, hoosh starts only with at least one of `[[keys]]`, or with
+`keys_store.required` and keys that `hoosh keys` makes ([keys.md](keys.md)).
 
 ## Keys
 

@@ -10,8 +10,10 @@ from hoosh.core.asked import Operation
 from hoosh.core.call import Wishes
 from hoosh.core.errors import BadUpstream, HeldBack, HooshError, UpstreamError
 from hoosh.core.plan import Plan, Target
+from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.engine.backend import Backend
 from hoosh.policy.choose import Offer, Wanted, choose, serves
+from hoosh.policy.scopes import within
 from hoosh.ports import Clock, Transport
 
 # A list of models is some kilobytes; OpenRouter's is near one megabyte.
@@ -68,8 +70,10 @@ class Catalog:
     def standing(self, name: str) -> Standing:
         return self._standings[name]
 
-    def route(self, model: str, wishes: Wishes, operation: Operation = "chat") -> Plan:
-        """Raises UnknownModel, NoProvider, BadRequest."""
+    def route(
+        self, model: str, wishes: Wishes, operation: Operation = "chat", principal: Principal = ANONYMOUS
+    ) -> Plan:
+        """Raises UnknownModel, NoProvider, BadRequest, Forbidden."""
         asked = (model, operation, wishes.provider, wishes.local_only)
         plan = self._plans.get(asked)
         if plan is None:
@@ -80,7 +84,7 @@ class Catalog:
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             self._plans[asked] = plan
-        return plan
+        return within(principal, model, plan) if principal.models else plan
 
     @property
     def aliases(self) -> Mapping[str, str]:

@@ -83,7 +83,7 @@ class Engine:
         try:
             permit = self._world.limits.admit(call)
             account.terms = self._world.cashier.terms(call)
-            plan = self._world.catalog.route(call.request.model, call.wishes, call.request.operation)
+            plan = self._world.catalog.route(call.request.model, call.wishes, call.request.operation, call.principal)
             await self._relay(account, plan, dialect, sink)
             account.outcome = Outcome.OK
         except HooshError as error:

@@ -42,9 +42,9 @@ class Counting:
     def _who_cannot_count(self, call: Call) -> Target | None:
         """Who would answer the request itself, where nobody that has the model counts. Raises as routing does."""
         try:
-            self._catalog.route(call.request.model, call.wishes, "count")
+            self._catalog.route(call.request.model, call.wishes, "count", call.principal)
         except (BadRequest, UnknownModel):
-            return self._catalog.route(call.request.model, call.wishes).targets[0]
+            return self._catalog.route(call.request.model, call.wishes, principal=call.principal).targets[0]
         return None
 
     async def _estimate(self, call: Call, dialect: ClientDialect, target: Target, exchange: Exchange) -> None:

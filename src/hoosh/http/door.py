@@ -241,6 +241,11 @@ class Door(asyncio.Protocol):
     # For turns
 
     @property
+    def peer(self) -> str:
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    @property
     def date(self) -> bytes:
         return self._doors.date
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from hoosh.core.errors import HooshError, TooLarge
+from hoosh.core.principal import NOBODY
 from hoosh.dialects import ClientDialect
 from hoosh.http.request import Limits, id_given, new_id, token_of
 
@@ -22,6 +23,10 @@ class Wire(Protocol):
 
     @property
     def is_slow(self) -> bool: ...
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end, "" where it has none (a UNIX socket)."""
 
     async def read(self) -> bytes:
         """The next piece of the request's body, b"" at its end."""
@@ -42,6 +47,7 @@ class MemoryWire:
     """A wire that ends in this process: it brings `body`, and `status` and `said` are the reply."""
 
     is_slow = False
+    peer = ""
 
     def __init__(self, body: bytes = b"") -> None:
         self._body = body
@@ -71,12 +77,13 @@ class MemoryWire:
 
 class Exchange:
     """`headers` has lower-case names; `path` is percent-decoded, without the query. `id` is what the client calls the
-    request, `own_id` what nobody else could have chosen.
+    request, `own_id` what nobody else could have chosen. `principal` is whose key it is: nobody's, who may do nothing,
+    until the route was found and the key was asked for.
 
     The task that serves it is cancelled when the client leaves before the reply is complete.
     """
 
-    __slots__ = ("headers", "id", "method", "own_id", "path", "query", "tail", "tells", "token", "wire")
+    __slots__ = ("headers", "id", "method", "own_id", "path", "principal", "query", "tail", "tells", "token", "wire")
 
     def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes], wire: Wire, query: bytes = b"") -> None:
         self.method = method
@@ -88,6 +95,7 @@ class Exchange:
         self.id = id_given(headers) or self.own_id
         self.token = token_of(headers, query)
         self.tells: Callable[[], HeaderList] | None = None  # what each reply says of its caller's limits, at that time
+        self.principal = NOBODY
         self.tail = ""  # what a route ending in "/*" matched there
 
     @property

@@ -18,11 +18,11 @@ class GeminiModels:
 
     async def index(self, exchange: Exchange) -> None:
         """All on one page."""
-        rows = await self._models.rows()
+        rows = await self._models.rows(exchange.principal)
         await exchange.answer(listing.page([(str(row["id"]), self._operations(row)) for row in rows]))
 
     async def show(self, exchange: Exchange) -> None:
-        row = await self._models.row(exchange.tail.removeprefix("models/"))
+        row = await self._models.row(exchange.tail.removeprefix("models/"), exchange.principal)
         await exchange.answer(listing.entry(str(row["id"]), self._operations(row)))
 
     def _operations(self, row: dict[str, object]) -> frozenset[Operation]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from hoosh.core.call import Call, Wishes
-from hoosh.core.errors import Forbidden
-from hoosh.core.principal import ANONYMOUS, Principal
+from hoosh.core.principal import Principal
 from hoosh.core.wire import Headers
 from hoosh.dialects import ClientDialect
 from hoosh.engine.engine import Engine
@@ -12,7 +13,8 @@ from hoosh.http.exchange import Exchange
 from hoosh.http.limit_headers import limit_headers
 from hoosh.http.request import Limits, check_json, pool_in, wishes_of
 from hoosh.http.sink import ReplySink
-from hoosh.ports import Clock, Keys, Sink
+from hoosh.policy.scopes import agent_of, check_extra, check_pool
+from hoosh.ports import Clock, Sink
 
 
 def _as_it_is(sink: Sink) -> Sink:
@@ -22,10 +24,9 @@ def _as_it_is(sink: Sink) -> Sink:
 class Inference:
     """One path: the dialect that it speaks, before the one engine."""
 
-    def __init__(self, engine: Engine, dialect: ClientDialect, keys: Keys, limits: Limits, clock: Clock) -> None:
+    def __init__(self, engine: Engine, dialect: ClientDialect, limits: Limits, clock: Clock) -> None:
         self._engine = engine
         self._dialect = dialect
-        self._keys = keys
         self._limits = limits
         self._clock = clock
 
@@ -41,11 +42,10 @@ class Inference:
         return self.call(exchange, dialect, principal, body, arrived_ns), dialect
 
     async def admit(self, exchange: Exchange) -> tuple[Principal, bytes]:
-        """Who asks, and the body; the key comes first: a stranger costs nothing. Raises ClientError."""
-        principal = self._keys.identify(exchange.token)
-        self._tell_limits(exchange, principal, Wishes())
+        """Who asks, and the body. Raises ClientError."""
+        self._tell_limits(exchange, exchange.principal, Wishes())
         check_json(exchange.headers)
-        return principal, await exchange.body(self._limits)
+        return exchange.principal, await exchange.body(self._limits)
 
     def call(
         self, exchange: Exchange, dialect: ClientDialect, principal: Principal, body: bytes, arrived_ns: int
@@ -53,8 +53,11 @@ class Inference:
         """Raises ClientError."""
         request = dialect.parse(body)
         wishes = wishes_of(exchange.headers, pool_in(request.extra))
-        if principal is not ANONYMOUS and wishes.pool not in ("", principal.pool):
-            raise Forbidden(f"key '{principal.key_id}' may not charge pool '{wishes.pool}'", param="pool")
+        check_pool(principal, wishes.pool)
+        if principal.agents and (agent := agent_of(principal, wishes.agent)) != wishes.agent:
+            wishes = msgspec.structs.replace(wishes, agent=agent)
+        if principal.models:
+            check_extra(principal, [name for name, _ in request.extra])
         if wishes.pool or wishes.agent:
             self._tell_limits(exchange, principal, wishes)
         return Call(

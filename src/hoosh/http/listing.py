@@ -2,12 +2,14 @@
 
 from typing import Protocol
 
+from hoosh.core.principal import Principal
+
 Row = dict[str, object]
 
 
 class ModelList(Protocol):
-    async def rows(self) -> list[Row]:
-        """What can be called now."""
+    async def rows(self, principal: Principal, /) -> list[Row]:
+        """What this key can call now."""
 
-    async def row(self, wanted: str) -> Row:
+    async def row(self, wanted: str, principal: Principal, /) -> Row:
         """Raises UnknownModel."""

@@ -6,9 +6,11 @@ import asyncio
 
 from hoosh.core.call import Wishes
 from hoosh.core.errors import HooshError, UnknownModel
+from hoosh.core.principal import Principal
 from hoosh.dialects.anthropic_messages import listing
 from hoosh.engine.catalog import Catalog
 from hoosh.http.exchange import Exchange
+from hoosh.policy.scopes import may_use
 from hoosh.ports import Clock
 
 # A list younger than this is not asked for again.
@@ -26,7 +28,7 @@ class Models:
 
     async def index(self, exchange: Exchange) -> None:
         await self._freshen()
-        rows = self._rows()
+        rows = self._rows(exchange.principal)
         if ANTHROPIC in exchange.headers:
             await exchange.answer(listing.page([str(row["id"]) for row in rows]))
         else:
@@ -34,34 +36,36 @@ class Models:
 
     async def show(self, exchange: Exchange) -> None:
         wanted = exchange.tail
-        row = await self.row(wanted)
+        row = await self.row(wanted, exchange.principal)
         await exchange.answer(listing.entry(wanted) if ANTHROPIC in exchange.headers else row)
 
-    def _found(self, wanted: str) -> dict[str, object]:
-        for row in self._rows():
+    def _found(self, wanted: str, principal: Principal) -> dict[str, object]:
+        for row in self._rows(principal):
             if row["id"] == wanted:
                 return row
         try:
-            target = self._catalog.route(wanted, Wishes()).targets[0]
+            target = self._catalog.route(wanted, Wishes(), principal=principal).targets[0]
         except HooshError as error:
             raise UnknownModel(error.message, param="model") from None
         return self._row(wanted, target.provider)
 
-    async def rows(self) -> list[dict[str, object]]:
-        """What can be called now."""
+    async def rows(self, principal: Principal) -> list[dict[str, object]]:
+        """What this key can call now."""
         await self._freshen()
-        return self._rows()
+        return self._rows(principal)
 
-    async def row(self, wanted: str) -> dict[str, object]:
+    async def row(self, wanted: str, principal: Principal) -> dict[str, object]:
         """One model; a name that routing would take is a model even if no list has it. Raises UnknownModel."""
         await self._freshen()
-        return self._found(wanted)
+        return self._found(wanted, principal)
 
-    def _rows(self) -> list[dict[str, object]]:
+    def _rows(self, principal: Principal) -> list[dict[str, object]]:
         """De-duplicated by priority, then the aliases."""
         rows: dict[str, dict[str, object]] = {}
         for backend in sorted(self._catalog.backends.values(), key=lambda backend: backend.priority):
             for model in self._catalog.standing(backend.name).models:
+                if not may_use(principal, backend.name, model):
+                    continue
                 rows.setdefault(model, self._row(model, backend.name))
         for alias, name in self._catalog.aliases.items():
             if alias not in rows and name in rows:

@@ -25,7 +25,7 @@ from hoosh.dialects.openai_responses.encode import error_object, response_id
 from hoosh.engine.engine import Engine
 from hoosh.http.exchange import Exchange
 from hoosh.http.request import Limits
-from hoosh.ports import Clock, Keys, Sink
+from hoosh.ports import Clock, Sink
 from hoosh.ports import Responses as Store
 
 log = logging.getLogger("hoosh.responses")
@@ -155,12 +155,9 @@ class _Unheard:
 class Responses:
     """The endpoints. `stop` ends what runs in the background."""
 
-    def __init__(
-        self, engine: Engine, inference: Inference, keys: Keys, limits: Limits, *, clock: Clock, store: Store
-    ) -> None:
+    def __init__(self, engine: Engine, inference: Inference, limits: Limits, *, clock: Clock, store: Store) -> None:
         self._engine = engine
         self._inference = inference
-        self._keys = keys
         self._limits = limits
         self._clock = clock
         self._store = store
@@ -183,7 +180,7 @@ class Responses:
             await self._inference.serve(call, started.dialect, exchange)
 
     async def show(self, exchange: Exchange) -> None:
-        principal = self._keys.identify(exchange.token)
+        principal = exchange.principal
         identity, _, part = exchange.tail.partition("/")
         if part not in ("", "input_items"):
             raise NotFound(f"no such path: /v1/responses/{exchange.tail[:256]}")
@@ -195,14 +192,14 @@ class Responses:
         await exchange.reply(200, body, b"application/json", ())
 
     async def delete(self, exchange: Exchange) -> None:
-        principal = self._keys.identify(exchange.token)
+        principal = exchange.principal
         await self._end((principal.key_id, exchange.tail))
         if not await self._store.drop(principal.key_id, exchange.tail):
             raise _unknown(exchange.tail)
         await exchange.answer({"id": exchange.tail, "object": "response", "deleted": True})
 
     async def cancel(self, exchange: Exchange) -> None:
-        principal = self._keys.identify(exchange.token)
+        principal = exchange.principal
         identity, _, action = exchange.tail.partition("/")
         if action != "cancel":
             raise NotFound(f"no such path: /v1/responses/{exchange.tail[:256]}")

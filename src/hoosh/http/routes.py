@@ -1,7 +1,7 @@
 """The application: a table from (path, method) to an endpoint, and the last resort for a bug.
 
-An endpoint is an async function of an Exchange. Keys are checked here, by the matched route and never by
-the path's text, for every route that is not marked open.
+An endpoint is an async function of an Exchange. Keys are checked here and nowhere else, by the matched route and never
+by the path's text, for every route that is not marked open, and before any of the body is read.
 """
 
 import logging
@@ -12,10 +12,14 @@ from types import MappingProxyType
 
 import msgspec
 
-from hoosh.core.errors import HooshError, MethodNotAllowed, NotFound
+from hoosh.core.errors import HooshError, MethodNotAllowed, NotFound, Unauthorized
+from hoosh.core.principal import Principal
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.http.exchange import Exchange
+from hoosh.http.origin import check_origin
+from hoosh.http.strangers import Strangers, TooManyFailures
+from hoosh.policy.scopes import check_route
 from hoosh.ports import Keys
 
 log = logging.getLogger("hoosh.http")
@@ -27,8 +31,8 @@ Endpoint = Callable[[Exchange], Awaitable[None]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """`path` is exact, or ends in "/*" and matches what follows. `guarded` routes need a key where keys exist.
-    An inference route is not: it needs to know its caller, and asks itself.
+    """`path` is exact, or ends in "/*" and matches what follows. `guarded` routes need a key where keys exist; a key
+    that is held to some routes names them by `name` or by `path`.
 
     `dialect` words the errors; None for a page that clients of all dialects share.
     """
@@ -36,8 +40,45 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     endpoint: Endpoint
+    name: str = ""
     guarded: bool = True
     dialect: ClientDialect | None = None
+
+
+class Gate:
+    """Who may come in. `hosts` are the names that a request may call this server by, and that a page which sends one
+    may come from: None does not look.
+    """
+
+    def __init__(self, keys: Keys, strangers: Strangers, hosts: frozenset[str] | None = None) -> None:
+        self._keys = keys
+        self._strangers = strangers
+        self._hosts = hosts
+
+    def check(self, exchange: Exchange, route: Route) -> None:
+        """Say in the exchange whose key it is. Raises: Unauthorized, Forbidden, TooManyFailures, StoreFailed."""
+        if self._hosts is not None:
+            check_origin(exchange.headers, self._hosts)
+        if route.guarded:
+            principal = exchange.principal = self._identified(exchange)
+            if principal.routes:
+                check_route(principal, route.name, route.path)
+
+    def _identified(self, exchange: Exchange) -> Principal:
+        token, peer = exchange.token, exchange.wire.peer
+        try:
+            self._strangers.check(peer)
+        except TooManyFailures:
+            known = self._keys.recall(token) if token else None
+            if known is None:
+                raise
+            return known
+        try:
+            return self._keys.identify(token)
+        except Unauthorized:
+            if token:  # who shows none guesses none
+                self._strangers.note(peer)
+            raise
 
 
 class App:
@@ -46,14 +87,14 @@ class App:
     """
 
     def __init__(
-        self, routes: Sequence[Route], keys: Keys, marks: Mapping[bytes, ClientDialect] = MappingProxyType({})
+        self, routes: Sequence[Route], gate: "Gate", marks: Mapping[bytes, ClientDialect] = MappingProxyType({})
     ) -> None:
         table: dict[str, dict[str, Route]] = {}
         for route in routes:
             table.setdefault(route.path, {})[route.method] = route
         self._exact = MappingProxyType({path: by for path, by in table.items() if not path.endswith("/*")})
         self._prefixes = tuple((path[:-1], by) for path, by in table.items() if path.endswith("/*"))
-        self._keys = keys
+        self._gate = gate
         self._marks = marks
         self._families: dict[str, ClientDialect | None] = {}
         for route in routes:
@@ -76,8 +117,7 @@ class App:
             await self._no_route(by_method, exchange)
             return
         try:
-            if route.guarded:
-                self._keys.identify(exchange.token)
+            self._gate.check(exchange, route)
             await route.endpoint(exchange)
         except HooshError as error:
             await exchange.refuse(error, self._dialect(exchange, route.dialect))

@@ -15,6 +15,9 @@ class Line(Protocol):
     def is_slow(self) -> bool: ...
 
     @property
+    def peer(self) -> str: ...
+
+    @property
     def date(self) -> bytes: ...
 
     @property
@@ -66,6 +69,10 @@ class Turn:
         self._expects = b"expect" in headers
         self._pieces: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def peer(self) -> str:
+        return self._line.peer
 
     @property
     def is_slow(self) -> bool:

@@ -68,3 +68,8 @@ _BY_NAME = MappingProxyType({name: kind for kind in PROVIDERS for name in (kind.
 def find(type_name: str) -> Provider | None:
     """By name or alias, in any case: configurations of the first hoosh say "OpenAi" and "LmStudio"."""
     return _BY_NAME.get(type_name.lower())
+
+
+def known_types() -> frozenset[str]:
+    """The names that a provider's `type` may have in a configuration."""
+    return frozenset(name for kind in PROVIDERS for name in (kind.name, *kind.aliases))

@@ -32,6 +32,12 @@ class StaticKeys:
             raise Unauthorized("Invalid or missing API key.")
         return found
 
+    def recall(self, token: str) -> Principal | None:
+        try:
+            return self.identify(token)
+        except Unauthorized:
+            return None
+
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

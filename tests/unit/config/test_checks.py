@@ -3,7 +3,16 @@ import pytest
 
 from hoosh.config.checks import check, check_bind
 from hoosh.config.problem import Place
-from hoosh.config.schema import BudgetConfig, Config, KeyConfig, LimitConfig, PriceConfig, ProviderConfig, ServerConfig
+from hoosh.config.schema import (
+    BudgetConfig,
+    Config,
+    KeyConfig,
+    KeysStoreConfig,
+    LimitConfig,
+    PriceConfig,
+    ProviderConfig,
+    ServerConfig,
+)
 from hoosh.config.secret import Secret
 from hoosh.core.errors import ConfigError
 
@@ -241,6 +250,8 @@ def test_off_loopback_a_key_is_needed(bind: str) -> None:
         check_bind(config)
     assert caught.value.message == (
         f"server.bind: {bind} can be reached from other machines and there are no keys. "
-        'Add [[keys]] with a name and a token, or bind to "127.0.0.1".'
+        "Add [[keys]] with a name and a token; or make one with `hoosh keys create` and set keys_store.required; "
+        'or bind to "127.0.0.1".'
     )
+    check_bind(msgspec.structs.replace(config, keys_store=KeysStoreConfig(required=True)))
     check_bind(msgspec.structs.replace(config, keys=(key("a"),)))

@@ -1,3 +1,4 @@
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Callable
@@ -255,6 +256,10 @@ BESIDE = {
     ("prices", "cache_write_usd_per_mtok"): TOKENS,
 }
 SPECIAL = {
+    **{("keys", field): ["other"] for field in ("agents", "models", "pools", "routes")},
+    ("keys", "expires"): dt.datetime(2030, 1, 1, tzinfo=dt.UTC),
+    ("keys_store", "pepper"): HIDDEN * 3,
+    ("keys_store", "previous_pepper"): HIDDEN * 3,
     ("keys", "token"): HIDDEN + "2",
     ("providers", "type"): "ollama",
     ("providers", "base_url"): "http://other",

@@ -36,7 +36,7 @@ def test_the_files_in_docs_are_up_to_date(name: str, content: bytes) -> None:
 
 
 def test_the_walk_sees_every_key() -> None:
-    assert len(ALL) == 56
+    assert len(ALL) == 95
     assert list(SCHEMA["properties"]) == list(Config.__struct_fields__)
 
 
@@ -61,6 +61,7 @@ def test_every_number_is_bounded_and_every_measure_has_a_unit(
     assert "minimum" in setting or "exclusiveMinimum" in setting
     row = next(line for line in describe().splitlines() if re.match(rf"\| `\[+{section}\]+` \| `{key}` \|", line))
     counts = {"port", "priority", "tries", "max_attempts", "parallel", "threads", "keep_days", "max_entries"}
+    counts |= {"failures_per_minute"}
     assert (row.split(" | ")[3].strip() == "") == (key in counts)
 
 
@@ -126,9 +127,10 @@ def test_the_example_loads_and_changes_nothing(tmp_path: Path) -> None:
 def test_the_example_loads_with_every_setting_uncommented(tmp_path: Path) -> None:
     path = tmp_path / "hoosh.toml"
     path.write_text(re.sub(r"(?m)^#(?=[\[a-z\"])", "", example()), encoding="utf-8")
-    for name in ("ca.pem", "model.gguf"):
+    for name in ("ca.pem", "model.gguf", "hoosh.db"):
         (tmp_path / name).touch()
-    config = load(path, {"LAPTOP_TOKEN": "0123456789abcdef", "OPENAI_API_KEY": "k"}, TYPES)
+    environ = {"LAPTOP_TOKEN": "0123456789abcdef", "OPENAI_API_KEY": "k", "HOOSH_STORE_URL": "u"}
+    config = load(path, {**environ, "HOOSH_PEPPER": "p" * 32, "OLD_PEPPER": "o" * 32}, TYPES)
     assert (config.server, config.retry, config.discovery, config.logging) == (
         Config().server,
         Config().retry,

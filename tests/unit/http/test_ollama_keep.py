@@ -10,6 +10,7 @@ import pytest
 from engine_world import FakeClock, FakeTransport
 from hoosh.core.errors import HooshError, UnknownModel
 from hoosh.core.local_model import LocalModel
+from hoosh.core.principal import ANONYMOUS
 from hoosh.dialects.ollama.client import CHAT
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.http.exchange import Exchange, MemoryWire
@@ -52,7 +53,9 @@ def asked(shelf: FakeShelf, body: object) -> bytes:
         transport = FakeTransport({})
         servers = Servers(Catalog([], Rules(aliases={}), transport, FakeClock()), transport)
         headers = {b"content-type": b"application/json"}
-        await Keeping(servers, shelf, CHAT).pull(Exchange("POST", "/api/pull", headers, wire))
+        exchange = Exchange("POST", "/api/pull", headers, wire)
+        exchange.principal = ANONYMOUS
+        await Keeping(servers, shelf, CHAT).pull(exchange)
 
     asyncio.run(main())
     return wire.said

@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from hoosh.app.clock import SystemClock
 from hoosh.http.exchange import Exchange, MemoryWire
-from hoosh.http.routes import App, Route
+from hoosh.http.routes import App, Gate, Route
+from hoosh.http.strangers import Strangers
 from hoosh.stores.memory import StaticKeys
 
 
@@ -25,7 +27,7 @@ def asked(path: str, method: str = "POST") -> tuple[int, str]:
             Route(method="POST", path="/api/chat", endpoint=endpoint),
             Route(method="GET", path="/", endpoint=endpoint),
         ],
-        StaticKeys([]),
+        Gate(StaticKeys([]), Strangers(0, SystemClock())),
     )
     wire = MemoryWire()
     asyncio.run(app(Exchange(method, path, {}, wire)))

@@ -11,9 +11,10 @@ from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect
 from hoosh.engine.backend import Backend
 from hoosh.http.exchange import Exchange
-from hoosh.http.ollama.servers import JSON_TYPE, LIMITS, Named, Servers, named, refused
+from hoosh.http.ollama.servers import JSON_TYPE, LIMITS, OWN, Named, Servers, named, refused
 from hoosh.http.request import check_json
 from hoosh.http.sink import ReplySink
+from hoosh.policy.scopes import check_model
 from hoosh.ports import Shelf
 
 _NDJSON = b"application/x-ndjson"
@@ -35,8 +36,10 @@ class Keeping:
     async def pull(self, exchange: Exchange) -> None:
         asked = await _asked(exchange)
         if digest := self._shelf.pullable(asked.model):
+            check_model(exchange.principal, OWN, asked.model)
             lines = self._pull_own(asked.model, digest)
         elif server := self._servers.to_pull(asked.model):
+            check_model(exchange.principal, server[0].name, server[1])
             lines = self._pull_there(*server)
         else:
             raise UnknownModel(
@@ -52,11 +55,13 @@ class Keeping:
         asked = await _asked(exchange)
         if served := self._servers.of(asked.model):
             backend, model = served
+            check_model(exchange.principal, backend.name, model)
             request = WireRequest("/api/delete", _encode({"model": model}), method=b"DELETE", headers=JSON_TYPE)
             status, body = await self._servers.ask(backend, request)
             if status != 200:
                 raise refused(backend, status, body, asked.model)
         else:
+            check_model(exchange.principal, OWN, asked.model)
             await asyncio.to_thread(self._shelf.remove, asked.model)
         await exchange.reply(200, b"", b"text/plain; charset=utf-8", ())
 

@@ -39,6 +39,6 @@ class Loading:
 
     def _passes(self, call: Call) -> bool:
         """Whether it goes to a server that speaks this very dialect. Raises as routing does."""
-        target = self._catalog.route(call.request.model, call.wishes).targets[0]
+        target = self._catalog.route(call.request.model, call.wishes, principal=call.principal).targets[0]
         tongue = self._catalog.backends[target.provider].tongue("chat", call.dialect, target.model)
         return tongue is not None and tongue.dialect.name == call.dialect

@@ -12,8 +12,9 @@ from hoosh.dialects.ollama.encode import when
 from hoosh.engine.catalog import Catalog
 from hoosh.http.exchange import Exchange
 from hoosh.http.listing import ModelList
-from hoosh.http.ollama.servers import JSON_TYPE, LIMITS, Row, Servers, named, refused
+from hoosh.http.ollama.servers import JSON_TYPE, LIMITS, OWN, Row, Servers, named, refused
 from hoosh.http.request import check_json
+from hoosh.policy.scopes import check_model, may_use
 from hoosh.ports import Clock, Shelf
 
 # The newest Ollama whose API is spoken here: some clients refuse to talk to an older one.
@@ -35,7 +36,9 @@ class OllamaPages:
         await exchange.answer({"version": API_VERSION})
 
     async def tags(self, exchange: Exchange) -> None:
-        rows, told, own = await asyncio.gather(self._models.rows(), self._servers.rows("/api/tags"), self._own())
+        rows, told, own = await asyncio.gather(
+            self._models.rows(exchange.principal), self._servers.rows("/api/tags"), self._own()
+        )
         await exchange.answer({"models": [self._row(row, told, own) for row in rows]})
 
     async def running(self, exchange: Exchange) -> None:
@@ -48,9 +51,10 @@ class OllamaPages:
                 "context_length": model.context_tokens,
             }
             for model in own.values()
-            if model.is_running
+            if model.is_running and may_use(exchange.principal, OWN, model.name)
         ]
-        await exchange.answer({"models": [*rows, *told.values()]})
+        there = [row for (provider, model), row in told.items() if may_use(exchange.principal, provider, model)]
+        await exchange.answer({"models": [*rows, *there]})
 
     async def show(self, exchange: Exchange) -> None:
         """An Ollama server's own page where it has the model; else what is known here, which is less."""
@@ -58,13 +62,14 @@ class OllamaPages:
         wanted = named(await exchange.body(LIMITS)).model
         if served := self._servers.of(wanted):
             backend, model = served
+            check_model(exchange.principal, backend.name, model)
             body = _encode({"model": model})
             status, page = await self._servers.ask(backend, WireRequest("/api/show", body, headers=JSON_TYPE))
             if status != 200:
                 raise refused(backend, status, page, wanted)
             await exchange.reply(200, page, b"application/json", ())
             return
-        row = await self._models.row(wanted)
+        row = await self._models.row(wanted, exchange.principal)
         own = (await self._own()).get(wanted)
         await exchange.answer(self._shown(row, own))
 
@@ -108,7 +113,7 @@ class OllamaPages:
             "details": _details(provider, ""),
         }
 
-    def _own_row(self, model: LocalModel, provider: str = "embedded") -> Row:
+    def _own_row(self, model: LocalModel, provider: str = OWN) -> Row:
         return {
             "name": model.name,
             "model": model.name,

@@ -17,6 +17,8 @@ from hoosh.ports import Reply, Transport
 
 # A page waits this long for the slowest of them.
 PATIENCE_S = 5.0
+# The provider of this gateway's own models.
+OWN = "embedded"
 MAX_PAGE_BYTES = 16 << 20
 LIMITS = Limits(body_limit_bytes=64 << 10)
 JSON_TYPE = ((b"content-type", b"application/json"),)

@@ -53,6 +53,12 @@ class StoreFile:
         """
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._do, work))
 
+    async def look(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """As `run`; `otherwise` where there is no file yet, and then none is made."""
+        return await asyncio.shield(
+            asyncio.get_running_loop().run_in_executor(self._thread, self._look, work, otherwise)
+        )
+
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._forget)
         self._thread.shutdown()
@@ -71,6 +77,16 @@ class StoreFile:
             if failed.code not in _PASSING:
                 self._forget()
             raise failed from error
+
+    def _look(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        if self._opened is None:
+            try:
+                self.path.stat()
+            except FileNotFoundError:
+                return otherwise
+            except OSError as error:
+                raise _failed(self.path, error) from error
+        return self._do(work)
 
     def _forget(self) -> None:
         if self._opened is not None:

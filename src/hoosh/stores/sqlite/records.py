@@ -1,4 +1,4 @@
-"""Records in `hoosh.db`: every process that opens the file sees them at once."""
+"""Records in `hoosh.db`: every process that opens the file sees them at once. Reading makes no file."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -23,9 +23,10 @@ class SQLiteRecords:
         await self._file.run(work)
 
     async def get_all(self, kind: str) -> Mapping[str, bytes]:
-        return await self._file.run(
-            lambda db: dict(db.execute("SELECT id, body FROM records WHERE kind = ? ORDER BY id", (kind,)).fetchall())
-        )
+        def work(db: sqlite3.Connection) -> Mapping[str, bytes]:
+            return dict(db.execute("SELECT id, body FROM records WHERE kind = ? ORDER BY id", (kind,)).fetchall())
+
+        return await self._file.look(work, {})
 
     async def drop(self, kind: str, identity: str) -> bool:
         def work(db: sqlite3.Connection) -> bool:
@@ -42,7 +43,7 @@ class SQLiteRecords:
             value: int = db.execute("SELECT value FROM meta WHERE name = 'records_version'").fetchone()[0]
             return value
 
-        return await self._file.run(work)
+        return await self._file.look(work, 0)
 
     async def close(self) -> None:
         await self._file.close()

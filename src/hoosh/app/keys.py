@@ -1,0 +1,106 @@
+"""Keys, wired: who may call, who makes keys, and the pages where that is done."""
+
+import asyncio
+from pathlib import Path
+
+from hoosh.config.checks import is_loopback
+from hoosh.config.schema import Config, KeyConfig
+from hoosh.core.errors import ConfigError
+from hoosh.core.principal import KeyLimits, Principal
+from hoosh.engine.admin_keys import AdminKeys, SocketKeys
+from hoosh.engine.key_office import KeyOffice
+from hoosh.engine.key_ring import KeyRing, RingRules
+from hoosh.http.admin import Admin
+from hoosh.http.routes import App, Gate, Route
+from hoosh.http.strangers import Strangers
+from hoosh.ports import Clock, Records
+from hoosh.stores.memory import StaticKeys
+from hoosh.stores.pepper_file import PepperFile
+from hoosh.stores.records_memory import MemoryRecords
+from hoosh.stores.sqlite.file import StoreFile
+from hoosh.stores.sqlite.records import SQLiteRecords
+
+
+class KeyRoom:
+    """All of one process's keys. Without `open` it is good for making and changing them only."""
+
+    def __init__(self, config: Config, directory: Path, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._records = _records(config, directory)
+        wanted = config.keys_store
+        self.peppers = PepperFile(
+            (config.store.path.parent if config.store.path else directory) / "hoosh.pepper",
+            [pepper.reveal().encode() for pepper in (wanted.pepper, wanted.previous_pepper) if pepper is not None],
+        )
+        self.office = KeyOffice(
+            self._records, self.peppers, clock, {"default", *(pool.name for pool in config.budgets)}
+        )
+        self.ring = KeyRing(
+            StaticKeys([(key.token.reveal(), _principal(key)) for key in config.keys]) if config.keys else None,
+            self._records,
+            self.peppers,
+            clock,
+            RingRules(grace_s=wanted.grace_s, required=wanted.required or not is_loopback(config.server.bind)),
+        )
+        self._strangers = Strangers(wanted.failures_per_minute, clock)
+        self.gate = Gate(self.ring, self._strangers)
+        self._watch: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await self.ring.look()
+        self._watch = asyncio.create_task(self.ring.watch())
+
+    def admin_app(self) -> App:
+        """What the admin listener serves, and nothing else does."""
+        admin, config = Admin(self.office, self.ring, self.ring.look, self._clock), self._config.admin
+        if config.socket is not None:
+            return App(_admin_routes(admin), Gate(SocketKeys(), Strangers(0, self._clock)))
+        hosts = frozenset({config.bind.lower(), config.host.lower()} - {""})
+        return App(_admin_routes(admin), Gate(AdminKeys(self.ring), self._strangers, hosts))
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        await self._records.close()
+
+
+def lasting_room(config: Config, directory: Path, clock: Clock) -> KeyRoom:
+    """For a command that makes keys and ends. Raises ConfigError where they would end with it."""
+    if config.store.kind == "memory":
+        raise ConfigError('store.kind is "memory": keys that are made here would be gone at once; use [[keys]]')
+    return KeyRoom(config, directory, clock)
+
+
+def _admin_routes(admin: Admin) -> tuple[Route, ...]:
+    return (
+        Route(method="GET", path="/admin/health", endpoint=admin.health),
+        Route(method="GET", path="/admin/keys", endpoint=admin.index),
+        Route(method="POST", path="/admin/keys", endpoint=admin.create),
+        Route(method="GET", path="/admin/keys/*", endpoint=admin.show),
+        Route(method="PATCH", path="/admin/keys/*", endpoint=admin.change),
+        Route(method="DELETE", path="/admin/keys/*", endpoint=admin.revoke),
+        Route(method="POST", path="/admin/keys/*", endpoint=admin.rotate),
+    )
+
+
+def _principal(key: KeyConfig) -> Principal:
+    return Principal(
+        key_id=key.name,
+        pool=key.pool,
+        owner=key.owner,
+        agents=key.agents,
+        models=key.models,
+        pools=key.pools,
+        routes=key.routes,
+        is_admin=key.admin,
+        expires_s=int(key.expires.timestamp()) if key.expires else None,
+        limits=KeyLimits(key.rpm, key.tpm, key.concurrency),
+    )
+
+
+def _records(config: Config, directory: Path) -> Records:
+    if config.store.kind == "memory":
+        return MemoryRecords()
+    return SQLiteRecords(StoreFile(config.store.path or directory / "hoosh.db"))
