@@ -7,7 +7,7 @@ from types import TracebackType
 import msgspec
 
 from hoosh.core.call import Account, Call, Hold, Outcome, Receipt, Settlement, Wishes
-from hoosh.core.errors import BudgetExceeded, HooshError, Truncated
+from hoosh.core.errors import BudgetExceeded, HooshError, Shortage, Truncated
 from hoosh.core.ledger import Amount
 from hoosh.core.limit import Limit
 from hoosh.core.plan import Plan, Target
@@ -91,7 +91,8 @@ class FakeBudgets:
     def _check(self, more: Amount) -> None:
         left = (self.capacity or 0) - sum(hold.amount.tokens for hold in self.held.values())
         if self.capacity is not None and more.tokens > left:
-            raise BudgetExceeded("Token budget exceeded", unit="tokens", left=left, needed=more.tokens)
+            shortage = Shortage(pool="default", unit="tokens", limit=self.capacity, left=left, needed=more.tokens)
+            raise BudgetExceeded("Token budget exceeded", shortage)
 
     def settle(self, settlement: Settlement) -> None:
         self.held.pop(settlement.id, None)

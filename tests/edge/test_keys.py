@@ -285,17 +285,11 @@ def test_an_address_that_shows_wrong_keys_is_not_listened_to_but_known_keys_are(
         assert gateway.ask(b"", path="/livez", method="GET").status == 200
 
 
-def test_a_store_that_is_spoilt_opens_nothing_and_keys_of_the_file_go_on(fake: Provider, tmp_path: Path) -> None:
+def test_a_gateway_does_not_start_on_a_store_that_is_spoilt(tmp_path: Path) -> None:
     (tmp_path / "hoosh").mkdir()
     (tmp_path / "hoosh" / "hoosh.db").write_bytes(b"no database" * 1000)
-    keys = '[store]\nkind = "sqlite"\n[[keys]]\nname = "laptop"\ntoken = "a-token-of-good-length"\n'
-    with serving(tmp_path, one_provider(fake.url) + keys) as gateway:
-        assert gateway.json(ECHO, bearer("a-token-of-good-length")).status == 200
-        (tmp_path / "other").mkdir()
-        stored = made(tmp_path / "other", "x")
-        answer = gateway.json(ECHO, bearer(stored))
-        assert (answer.status, answer.error["code"]) == (503, "keys_unreadable")
-        assert gateway.json(ECHO).status == 401
+    done = hoosh(tmp_path, "serve", "--port", "0")
+    assert (done.returncode, done.stderr) == (1, "hoosh: the store hoosh.db failed: file is not a database\n")
 
 
 def test_the_commands_say_what_is_wrong_in_one_line(tmp_path: Path) -> None:

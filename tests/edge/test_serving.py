@@ -144,7 +144,7 @@ def test_a_repeated_request_id_does_not_make_calls_free(fake: Provider, tmp_path
 def test_a_budget_refuses_what_it_cannot_hold(fake: Provider, tmp_path: Path) -> None:
     budget = '[[budgets]]\nname = "small"\ncapacity = 100\n'
     with serving(tmp_path, one_provider(fake.url) + budget) as gateway:
-        answer = gateway.json({"model": "echo", "messages": HI, "pool": "small"})
+        answer = gateway.json({"model": "echo", "messages": HI, "max_tokens": 200, "pool": "small"})
         assert (answer.status, answer.error["code"]) == (429, "budget_exceeded")
         assert "pool 'small' has 100 tokens remaining" in answer.error["message"]
         assert gateway.json({"model": "echo", "messages": HI, "max_tokens": 20}, "x-hoosh-pool: small").status == 200

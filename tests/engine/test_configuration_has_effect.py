@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 import tiny_bert
+from budget_settings import BUDGET_ROWS
 from engine_world import BODY
 from gateway import clean_environ
 from hoosh.app import Gateway, ask, known_types, page
@@ -217,6 +218,12 @@ def embedded(*lines: str) -> str:
 
 PLAIN = one()
 AT_HOME = one("base_url = 'https://api.openai.com/v1'")
+
+
+def of_gateway(look: Callable[[Gateway], object]) -> Callable[[Built], object]:
+    return lambda built: look(built.gateway)
+
+
 LOCAL_BUDGET = "[[budgets]]\nname = '{name}'\ncapacity = {capacity}\n"
 ROWS = (
     Row(
@@ -306,14 +313,7 @@ ROWS = (
     Row("network.total_timeout_s", PLAIN, PLAIN + "[network]\ntotal_timeout_s = 4\n", timeout("total_s"), 3600, 4),
     Row("aliases", PLAIN, PLAIN + "[aliases]\n'p/m' = 'p/n'\n", routed("p/m"), ["p/m"], ["p/n"]),
     Row("budgets.name", QUIET, QUIET + LOCAL_BUDGET.format(name="small", capacity=9999), room, "invalid_request", "ok"),
-    Row(
-        "budgets.capacity",
-        QUIET + LOCAL_BUDGET.format(name="small", capacity=9999),
-        QUIET + LOCAL_BUDGET.format(name="small", capacity=9),
-        room,
-        "ok",
-        "budget_exceeded",
-    ),
+    *(Row(key, was, now, of_gateway(look), *told) for key, was, now, look, *told in BUDGET_ROWS),
     *(Row(key, PLAIN + before, PLAIN + after, bill, *told) for key, before, after, *told in PRICE_ROWS),
     *(Row(key, before, after, lambda built: refused(built.gateway), *told) for key, before, after, *told in LIMIT_ROWS),
     Row("retry.tries", PLAIN, PLAIN + "[retry]\ntries = 7\n", planned("tries"), 2, 7),

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hoosh.core.call import Hold, Settlement
-from hoosh.core.errors import BadRequest, BudgetExceeded, StoreFailed
+from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage, StoreFailed
 from hoosh.core.ledger import NO_CEILING, UNLIMITED, Amount, Asked, Batch, Reply, Standing
 from hoosh.core.pool import Pool
 from hoosh.core.usage import Usage
@@ -47,6 +47,11 @@ class Slow(MemoryLedger):
             self.loses -= 1
             raise StoreFailed("no answer", code="store_slow")
         return reply
+
+
+def short(told: pytest.ExceptionInfo[BudgetExceeded]) -> Shortage:
+    assert told.value.shortage is not None
+    return told.value.shortage
 
 
 def pools(*more: Pool, tokens: int = 1000) -> list[Pool]:
@@ -90,13 +95,18 @@ def test_a_call_is_held_and_then_charged() -> None:
             await budgets.reserve(hold("a", 600))
             with pytest.raises(BudgetExceeded) as told:
                 await budgets.reserve(hold("b", 401))
-            assert (told.value.pool, told.value.unit, told.value.left, told.value.needed) == (
+            assert (
+                short(told).pool,
+                short(told).unit,
+                short(told).left,
+                short(told).needed,
+            ) == (
                 "small",
                 "tokens",
                 400,
                 401,
             )
-            assert (told.value.limit, told.value.retry_after_s) == (1000, None)
+            assert (short(told).limit, told.value.retry_after_s) == (1000, None)
             budgets.settle(used("a", 100))
             await budgets.reserve(hold("b", 900))
             budgets.settle(used("b", 900))
@@ -158,7 +168,7 @@ def test_all_scopes_or_none() -> None:
             await budgets.reserve(both)
             with pytest.raises(BudgetExceeded) as told:
                 await budgets.reserve(Hold(id="b", pools=("team", "small"), amount=Amount(20)))
-            assert told.value.pool == "org"
+            assert short(told).pool == "org"
             budgets.settle(Settlement(id="a", hold=both, usage=Usage(input=40)))
             await budgets.flush()
             standings = await ledger.standing([Asked("team"), Asked("org"), Asked("small")])
@@ -175,7 +185,11 @@ def test_money_and_tokens_are_both_limits() -> None:
             await budgets.reserve(hold("a", 10, micros=45))
             with pytest.raises(BudgetExceeded) as told:
                 await budgets.reserve(hold("b", 10, micros=6))
-            assert (told.value.unit, told.value.left, told.value.limit) == ("micro_usd", 5, 50)
+            assert (short(told).unit, short(told).left, short(told).limit) == (
+                "micro_usd",
+                5,
+                50,
+            )
             await budgets.reserve(hold("c", 990))
 
     asyncio.run(main())
@@ -326,7 +340,7 @@ def test_a_new_day_has_a_new_budget_with_what_was_left_and_an_old_call_is_charge
             await budgets.reserve(hold("a", 70, "day"))
             with pytest.raises(BudgetExceeded) as told:
                 await budgets.reserve(hold("b", 31, "day"))
-            assert told.value.resets_s == 1_700_006_400 + 86_400
+            assert short(told).resets_s == 1_700_006_400 + 86_400
             clock.now_ms += 86_400_000
             await budgets.reserve(hold("wake", 1))
             await budgets.reserve(hold("c", 120, "day"))  # 100 and 20 of the 30 that were left

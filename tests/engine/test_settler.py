@@ -110,7 +110,7 @@ def test_a_client_that_left_and_a_crash_say_nothing_of_the_provider() -> None:
 def test_usage_is_the_providers_word_else_an_estimate_of_what_was_seen_else_nothing() -> None:
     book = account()
     assert usage_of(book) == Usage()
-    book.first_event_ns, book.seen_chars = 5, 9
+    book.sent, book.seen_chars = True, 9
     assert (usage_of(book).output, usage_of(book).source) == (3, "estimated")
     book.reported, book.finished = Usage(input=1, output=2), True
     assert usage_of(book) == Usage(input=1, output=2)

@@ -40,7 +40,7 @@ class Budgeting:
             clock,
             gateway,
             spool=self._spool,
-            manner=Manner(lease_s=config.store.lease_s),
+            manner=Manner(lease_s=config.store.lease_s, keep_s=config.store.keep_days * 86_400),
         )
         self.escrow = Escrow(self.ledger, self.pools, self.courier, durable=config.store.durability == "durable")
 
@@ -106,8 +106,8 @@ def _pool(budget: BudgetConfig) -> Pool:
 def _ceiling(limits: BudgetConfig | OverrideConfig) -> Amount:
     return Amount(
         UNLIMITED if limits.capacity is None else limits.capacity,
-        micros(limits.usd),
-        UNLIMITED if limits.audio_seconds is None else limits.audio_seconds * 1000,
+        micros(limits.capacity_usd),
+        UNLIMITED if limits.capacity_audio_s is None else limits.capacity_audio_s * 1000,
     )
 
 
@@ -118,4 +118,4 @@ def _unix_s(moment: datetime) -> int:
 def _ledger(config: Config, directory: Path) -> Ledger:
     if config.store.kind == "memory":
         return MemoryLedger(lambda: time.time_ns() // 1_000_000)
-    return SQLiteLedger(StoreFile(config.store.path or directory / "hoosh.db"))
+    return SQLiteLedger(StoreFile(directory / "hoosh.db"))

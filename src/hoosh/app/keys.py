@@ -30,7 +30,7 @@ class KeyRoom:
         self._records = _records(config, directory)
         wanted = config.keys_store
         self.peppers = PepperFile(
-            (config.store.path.parent if config.store.path else directory) / "hoosh.pepper",
+            directory / "hoosh.pepper",
             [pepper.reveal().encode() for pepper in (wanted.pepper, wanted.previous_pepper) if pepper is not None],
         )
         self.office = KeyOffice(
@@ -103,4 +103,4 @@ def _principal(key: KeyConfig) -> Principal:
 def _records(config: Config, directory: Path) -> Records:
     if config.store.kind == "memory":
         return MemoryRecords()
-    return SQLiteRecords(StoreFile(config.store.path or directory / "hoosh.db"))
+    return SQLiteRecords(StoreFile(directory / "hoosh.db"))

@@ -107,6 +107,16 @@ def _pools(config: Config, broken: Collection[Place]) -> Iterator[Problem]:
     for index, key in enumerate(config.keys):
         if key.pool not in pools:
             yield problem_at(("keys", index, "pool"), unknown("budget", key.pool, pools))
+    parents = {budget.name: budget.parent for budget in config.budgets}
+    for index, budget in enumerate(config.budgets):
+        if budget.parent and budget.parent not in pools:
+            yield problem_at(("budgets", index, "parent"), unknown("budget", budget.parent, pools))
+        if _goes_round(budget.name, parents):
+            yield problem_at(("budgets", index, "parent"), "is below itself")
+        if not _is_zone(budget.time_zone):
+            yield problem_at(
+                ("budgets", index, "time_zone"), f"no time zone {quoted(budget.time_zone)} on this machine"
+            )
 
 
 def _limits(config: Config) -> Iterator[Problem]:
@@ -117,6 +127,27 @@ def _limits(config: Config) -> Iterator[Problem]:
         before = first.setdefault((row.provider, row.model), index)
         if before != index:
             yield problem_at(("limits", index, "model"), f"{quoted(row.model)} is limited by limits[{before}] already")
+
+
+def _goes_round(name: str, parents: dict[str, str]) -> bool:
+    at = parents.get(name, "")
+    for _ in parents:
+        if at == name:
+            return True
+        at = parents.get(at, "")
+    return False
+
+
+def _is_zone(name: str) -> bool:
+    if name == "UTC":
+        return True
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - it costs time to import, and few need it
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+        return False
+    return True
 
 
 def _types(config: Config, known_types: Collection[str]) -> Iterator[Problem]:

@@ -19,6 +19,8 @@ _UNITS = {
     "_tokens": "tokens",
     "_tokens_limit": "tokens",
     "_rpm": "requests per minute",
+    "_percent": "percent",
+    "capacity_usd": "USD",
     "_usd_per_mtok": "USD per million tokens",
     "_usd_per_minute": "USD per minute",
     "per_request_usd": "USD",

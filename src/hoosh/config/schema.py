@@ -228,24 +228,26 @@ class OverrideConfig(_Table, frozen=True):
         Moment | None, Meta(description="When it begins; at once if not given.", examples=["2026-12-24T00:00:00Z"])
     ] = None
     capacity: Annotated[Tokens | None, Meta(description="Tokens of one period meanwhile.", examples=[2_000_000])] = None
-    usd: Annotated[Usd | None, Meta(description="US dollars of one period meanwhile.", examples=[50.0])] = None
-    audio_seconds: Annotated[
+    capacity_usd: Annotated[Usd | None, Meta(description="US dollars of one period meanwhile.", examples=[50.0])] = None
+    capacity_audio_s: Annotated[
         Tokens | None, Meta(description="Seconds of audio of one period meanwhile.", examples=[7200])
     ] = None
 
 
 class BudgetConfig(_Table, frozen=True):
-    name: Annotated[Name, Meta(description="Name of the pool.", examples=["default"])]
+    name: Annotated[Name, Meta(description="Name of the pool.", examples=["team"])]
     capacity: Annotated[
         Tokens | None,
         Meta(description="Tokens that may be used in one period; no limit if not given.", examples=[1_000_000]),
     ] = None
-    usd: Annotated[Usd | None, Meta(description="US dollars that may be spent in one period.", examples=[25.0])] = None
-    audio_seconds: Annotated[
+    capacity_usd: Annotated[
+        Usd | None, Meta(description="US dollars that may be spent in one period.", examples=[25.0])
+    ] = None
+    capacity_audio_s: Annotated[
         Tokens | None, Meta(description="Seconds of audio that may be heard in one period.", examples=[3600])
     ] = None
     parent: Annotated[
-        Name | Literal[""], Meta(description="Budget that is charged for all its calls too.", examples=["company"])
+        Name | Literal[""], Meta(description="Budget that is charged for all its calls too.", examples=["default"])
     ] = ""
     agent: Annotated[
         str,
@@ -340,16 +342,9 @@ class PriceConfig(_Table, frozen=True):
 
 class StoreConfig(_Table, frozen=True):
     kind: Annotated[
-        Literal["sqlite", "postgres", "redis", "memory"],
-        Meta(description="Where budgets, keys and usage are kept: one file, or a server for many machines."),
+        Literal["sqlite", "memory"],
+        Meta(description="Where budgets, keys and usage are kept: `hoosh.db` beside the models, or only in memory."),
     ] = "sqlite"
-    path: Annotated[
-        Path | None, Meta(description="SQLite file; `hoosh.db` beside the models if not given.", examples=["hoosh.db"])
-    ] = None
-    url: Annotated[
-        Secret | None,
-        Meta(description="Where the server is.", examples=["$HOOSH_STORE_URL"]),
-    ] = None
     durability: Annotated[
         Literal["balanced", "durable"],
         Meta(
@@ -357,14 +352,12 @@ class StoreConfig(_Table, frozen=True):
             "before; or on the store's disk before it is sent."
         ),
     ] = "balanced"
-    timeout_s: Annotated[Seconds, Meta(description="Longest that the store may take for one step.")] = 5.0
     lease_s: Annotated[
-        Annotated[float, Meta(ge=1, le=3600)],
-        Meta(description="How long a gateway may spend what it has leased without hearing of the store."),
+        float,
+        Meta(
+            ge=1, le=3600, description="How long a gateway may spend what it has leased without hearing of the store."
+        ),
     ] = 30.0
-    allow_volatile: Annotated[
-        bool, Meta(description="Whether a Redis may be used that loses what it holds when it ends.")
-    ] = False
     keep_days: Annotated[
         int, Meta(ge=1, le=36500, description="Days that single ledger lines are kept; sums are kept for ever.")
     ] = 90

@@ -22,6 +22,8 @@ about it is policy.attempts'; how to say it to the client is the client dialect'
 
 from typing import ClassVar, Literal
 
+import msgspec
+
 Verdict = Literal["retry", "next", "stop"]
 
 
@@ -106,34 +108,27 @@ class Unpriced(ClientError):
     code = "price_unknown"
 
 
-class BudgetExceeded(ClientError):
-    """`pool` has too little of `unit` ("tokens", "micro_usd", "audio_ms"): of its `limit` in this period `left` remain,
-    and `needed` were asked for. `resets_s` is when the next period begins (Unix), 0 for never.
+class Shortage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a budget lacks. `pool` has too little of `unit` ("tokens", "micro_usd", "audio_ms"): of its `limit` in this
+    period `left` remain, and `needed` were asked for. `resets_s` is when the next period begins (Unix), 0 for never.
     """
 
+    pool: str
+    unit: str
+    limit: int
+    left: int
+    needed: int
+    resets_s: int = 0
+
+
+class BudgetExceeded(ClientError):
     status = 429
     kind = "rate_limit_error"
     code = "budget_exceeded"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        pool: str = "",
-        unit: str = "tokens",
-        limit: int = 0,
-        left: int = 0,
-        needed: int = 0,
-        resets_s: int = 0,
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(message, param=None, retry_after_s=retry_after_s)
-        self.pool = pool
-        self.unit = unit
-        self.limit = limit
-        self.left = left
-        self.needed = needed
-        self.resets_s = resets_s
+    def __init__(self, message: str, shortage: Shortage | None = None, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.shortage = shortage
 
 
 class RateLimited(ClientError):

@@ -8,7 +8,7 @@ import msgspec
 from hoosh.core.asked import CompleteRequest, Request
 from hoosh.core.call import Account, Call, Hold
 from hoosh.core.chat import ChatRequest
-from hoosh.core.errors import BadRequest, BudgetExceeded
+from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage
 from hoosh.core.ledger import Amount
 from hoosh.core.plan import Attempt
 from hoosh.core.pool import Terms
@@ -59,7 +59,7 @@ class Cashier:
                 await self._take(account, account.attempt, amount)
                 break
             except BudgetExceeded as error:
-                affordable_tokens = _affordable(error, quote, input_tokens, number)
+                affordable_tokens = _affordable(error.shortage, quote, input_tokens, number)
                 if not chances or not least_tokens <= affordable_tokens < output_tokens:
                     raise
                 output_tokens = affordable_tokens
@@ -108,13 +108,15 @@ def _cannot_be_bounded(what: str) -> BadRequest:
     )
 
 
-def _affordable(error: BudgetExceeded, quote: Quote, input_tokens: int, number: int) -> int:
+def _affordable(shortage: Shortage | None, quote: Quote, input_tokens: int, number: int) -> int:
     """Output tokens of each answer that what is left would pay for."""
-    if error.unit == "tokens":
-        return (error.left - input_tokens) // max(1, number)
-    if error.unit != "micro_usd":
+    if shortage is None:
+        return 0
+    if shortage.unit == "tokens":
+        return (shortage.left - input_tokens) // max(1, number)
+    if shortage.unit != "micro_usd":
         return 0
     million = 1_000_000
-    left_micros = error.left - quote.bound(input_tokens, 0, 0)
+    left_micros = shortage.left - quote.bound(input_tokens, 0, 0)
     of_million_micros = quote.bound(0, million, 0)
     return left_micros * million // max(1, of_million_micros * number)

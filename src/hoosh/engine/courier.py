@@ -26,6 +26,7 @@ LEASE_PART = 0.99
 IDLE_MS = 1000
 HEARTBEAT_S = 0.1
 SWEEP_S = 0.5
+PRUNE_MS = 3_600_000
 RETRY_S = 0.1
 MAX_RETRY_S = 2.0
 REPLAY_LINES = 1000
@@ -40,10 +41,13 @@ class Journal(Protocol):
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
-    """`flush_s` is how long a line waits for company, `lease_s` how long a gateway may be silent."""
+    """`flush_s` is how long a line waits for company, `lease_s` how long a gateway may be silent, `keep_s` for how long
+    closed lines are kept.
+    """
 
     flush_s: float = 0.01
     lease_s: float = 30.0
+    keep_s: int = 90 * 86_400
 
 
 class Courier:
@@ -59,7 +63,7 @@ class Courier:
         self._clock = clock
         self.gateway = gateway
         self._spool = spool
-        self._manner = manner
+        self.manner = manner
         self._epoch = ""
         self._offset_ms = 0
         self._fence_ns = 0
@@ -116,7 +120,7 @@ class Courier:
             self._spool.put(_encode(line))
         self._queue[line.id] = line
         if self._timer is None and not self._is_sending:
-            self._timer = asyncio.get_running_loop().call_later(self._manner.flush_s, self._wake.set)
+            self._timer = asyncio.get_running_loop().call_later(self.manner.flush_s, self._wake.set)
 
     def post_late(self, line: Line) -> None:
         """Of something that has happened already: it is kept even where it cannot be made safe."""
@@ -175,13 +179,17 @@ class Courier:
         """Until the store should hear of us though nothing has happened."""
         if any(desk.is_free for desk, _ in self._pools.desks()):
             return HEARTBEAT_S
-        return self._manner.lease_s / 3
+        return self.manner.lease_s / 3
 
     async def _keep_sweeping(self) -> None:
+        pruned_ms = 0
         while True:
             await asyncio.sleep(SWEEP_S)
             with suppress(StoreFailed):  # the next batch says so
                 await self._ledger.sweep()
+                if self.now_ms() > pruned_ms + PRUNE_MS:
+                    pruned_ms = self.now_ms()
+                    await self._ledger.prune(pruned_ms - self.manner.keep_s * 1000)
 
     async def _send(self, *, leaving: bool = False) -> None:
         """One batch, of all there is to say. Raises StoreFailed, and then all is still to be said."""
@@ -212,7 +220,7 @@ class Courier:
                 future.set_result(None)
         self._sent = []
         if self._queue and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._manner.flush_s, self._wake.set)
+            self._timer = asyncio.get_running_loop().call_later(self.manner.flush_s, self._wake.set)
 
     def _batch(self, lines: tuple[Line, ...], *, leaving: bool) -> tuple[list[Desk], Batch]:
         now_ms = self.now_ms()
@@ -225,7 +233,7 @@ class Courier:
         batch = Batch(
             gateway=self.gateway,
             epoch=self._epoch,
-            lease_ms=int(self._manner.lease_s * 1000),
+            lease_ms=int(self.manner.lease_s * 1000),
             journalled=self._spool is not None,
             lines=lines,
             leases=tuple(wishes),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hoosh.core.call import Hold, Settlement
-from hoosh.core.errors import BadRequest, BudgetExceeded
+from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage
 from hoosh.core.ledger import UNLIMITED, Amount, Asked, Line
 from hoosh.core.pool import Terms
 from hoosh.engine.courier import Courier
@@ -236,11 +236,13 @@ def _refusal(state: PoolState, desk: Desk, amount: Meters, meter: int | None, no
     name = state.pool.name
     return BudgetExceeded(
         f"Token budget exceeded: pool '{name}' has {rest} {UNIT_NAMES[meter]} remaining, requested {amount[meter]}",
-        pool=name,
-        unit=UNITS[meter],
-        limit=desk.ceiling[meter],
-        left=rest,
-        needed=amount[meter],
-        resets_s=resets_s,
+        Shortage(
+            pool=name,
+            unit=UNITS[meter],
+            limit=desk.ceiling[meter],
+            left=rest,
+            needed=amount[meter],
+            resets_s=resets_s,
+        ),
         retry_after_s=max(1.0, resets_s - now_ms / 1000) if resets_s else None,
     )

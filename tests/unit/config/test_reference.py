@@ -36,7 +36,7 @@ def test_the_files_in_docs_are_up_to_date(name: str, content: bytes) -> None:
 
 
 def test_the_walk_sees_every_key() -> None:
-    assert len(ALL) == 95
+    assert len(ALL) == 113
     assert list(SCHEMA["properties"]) == list(Config.__struct_fields__)
 
 
@@ -72,7 +72,7 @@ def test_every_number_is_bounded_and_every_measure_has_a_unit(
         "| `[[keys]]` | `token` | secret |  | *required* | What the client sends as its API key; at least 16 characters. |",
         "| `[[providers]]` | `models` | array of strings |  | `[]` | Globs of the models it may serve; all if empty. |",
         '| `[aliases]` | *name* | string |  |  | Other names for models: name = "model" or "provider/model". |',
-        "| `[[budgets]]` | `capacity` | integer, 1 to 1000000000000 | tokens | *required* | Tokens that may be used in all. |",
+        "| `[[budgets]]` | `capacity` | integer, 1 to 1000000000000 | tokens |  | Tokens that may be used in one period; no limit if not given. |",
         "| `[discovery]` | `timeout_ms` | integer, 1 to 60000 | milliseconds | `300` | Time for a local server to answer. |",
         '| `[logging]` | `level` | `"debug"` or `"error"` or `"info"` or `"warning"` |  | `"info"` | Least severe entry that is written. |',
     ],

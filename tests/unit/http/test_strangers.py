@@ -80,7 +80,7 @@ def test_memory_stays_bounded_and_the_last_are_kept() -> None:
     strangers = Strangers(1, HandClock())
     for n in range(MAX_ADDRESSES + 10):
         strangers.note(f"a{n}")
-    assert len(strangers._full_at_s) == MAX_ADDRESSES
+    assert len(strangers._full_at_ns) == MAX_ADDRESSES
     assert blocked(strangers, f"a{MAX_ADDRESSES + 9}")
     assert not blocked(strangers, "a0")
 
