@@ -220,6 +220,7 @@ class Gateway:
             *self._gemini_routes(gemini_models),
             *self._ollama_routes(models),
             *_responses_routes(self.responses),
+            *self.budgeting.routes(),
         )
 
     def _answering(

@@ -16,6 +16,10 @@ from hoosh.core.pool import Override, Pool
 from hoosh.engine.courier import Courier, Manner, replay
 from hoosh.engine.escrow import DEFAULT_POOL, Escrow
 from hoosh.engine.pools import Pools
+from hoosh.engine.reservations import Reservations
+from hoosh.http.routes import Route
+from hoosh.http.tokens import Tokens
+from hoosh.http.usage import UsagePages
 from hoosh.ports import Clock, Ledger
 from hoosh.stores.ledger_memory import MemoryLedger
 from hoosh.stores.spool import SpoolFile, left_behind
@@ -51,6 +55,20 @@ class Budgeting:
             await replay(self.ledger, epoch, left)
             left.remove()
         await self.courier.open()
+
+    def routes(self) -> Sequence[Route]:
+        tokens = Tokens(Reservations(self.escrow, self.ledger, self.courier))
+        usage = UsagePages(self.ledger, self.courier)
+        return (
+            Route(method="POST", path="/v1/tokens/check", endpoint=tokens.check, name="tokens"),
+            Route(method="POST", path="/v1/tokens/reserve", endpoint=tokens.reserve, name="tokens"),
+            Route(method="POST", path="/v1/tokens/report", endpoint=tokens.report, name="tokens"),
+            Route(method="POST", path="/v1/tokens/release", endpoint=tokens.release, name="tokens"),
+            Route(method="GET", path="/v1/tokens/pools", endpoint=tokens.pools, name="tokens"),
+            Route(method="GET", path="/v1/tokens/pools/*", endpoint=tokens.pool, name="tokens"),
+            Route(method="GET", path="/v1/usage", endpoint=usage.usage, name="usage"),
+            Route(method="GET", path="/v1/costs", endpoint=usage.costs, name="usage"),
+        )
 
     async def close(self, limit_s: float) -> None:
         """What the store could not be told stays in the journal, for the next gateway."""
