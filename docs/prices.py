@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script
 """Writes src/hoosh/providers/prices.json from genai-prices. Run by `make prices`, in an environment of its own.
 
-What is kept, what is left out and why: docs/adr/0010-prices-are-a-file.md. Takes the day of the prices as an argument.
+What is kept, what is left out and why: docs/adr/0011-prices-are-a-file.md. Takes the day of the prices as an argument.
 """
 
 import datetime as dt

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from hoosh.core.ledger import NO_CEILING, Amount
+from hoosh.core.ledger import NO_CEILING, UNLIMITED, Amount
 
 Period = Literal["none", "hour", "day", "week", "month"]
 
@@ -66,3 +66,26 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     allows_unbounded: bool = True
     output_tokens: int = 0
     top_up: bool = False
+
+
+# What a client in JavaScript can still count exactly.
+MOST = (1 << 53) - 1
+
+
+class PoolView(msgspec.Struct, frozen=True, kw_only=True):
+    """One pool now, in tokens; UNLIMITED for no `capacity`. `ends_s` is when its period ends (Unix), 0 for never."""
+
+    name: str
+    capacity: int
+    used: int
+    reserved: int
+    used_micros: int
+    capacity_micros: int
+    starts_s: int = 0
+    ends_s: int = 0
+    now_s: int = 0
+
+    @property
+    def available(self) -> int:
+        """A pool without a ceiling has room for any number that JSON can say."""
+        return MOST if self.capacity == UNLIMITED else max(0, self.capacity - self.used - self.reserved)

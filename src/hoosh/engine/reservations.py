@@ -10,7 +10,8 @@ import msgspec
 
 from hoosh.core.call import Hold, Settlement
 from hoosh.core.errors import BudgetExceeded, Forbidden, NotFound
-from hoosh.core.ledger import CLOSED, RANK, UNLIMITED, Amount, Asked, Line
+from hoosh.core.ledger import CLOSED, RANK, Amount, Asked, Line
+from hoosh.core.pool import PoolView
 from hoosh.core.principal import Principal
 from hoosh.core.usage import Usage
 from hoosh.engine.courier import Courier
@@ -29,29 +30,6 @@ class PoolNotFound(NotFound):
 
 class ReservationNotFound(NotFound):
     code = "reservation_not_found"
-
-
-class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """One pool now, in tokens; UNLIMITED for no `capacity`. `ends_s` is when its period ends (Unix), 0 for never."""
-
-    name: str
-    capacity: int
-    used: int
-    reserved: int
-    used_micros: int
-    capacity_micros: int
-    starts_s: int = 0
-    ends_s: int = 0
-    now_s: int = 0
-
-    @property
-    def available(self) -> int:
-        """A pool without a ceiling has room for any number that JSON can say."""
-        return MOST if self.capacity == UNLIMITED else max(0, self.capacity - self.used - self.reserved)
-
-
-# What a client in JavaScript can still count exactly.
-MOST = (1 << 53) - 1
 
 
 class Reservations:

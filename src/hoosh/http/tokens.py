@@ -2,14 +2,15 @@
 (`reserved`, `actual`), its ancestor's (`project`, `tokens`) and one with ids (`reservation_id`).
 """
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 
 from hoosh.core.call import Hold
 from hoosh.core.errors import BadRequest
 from hoosh.core.ledger import UNLIMITED, Amount
-from hoosh.engine.reservations import MOST, PoolView, Reservations
+from hoosh.core.pool import MOST, PoolView
+from hoosh.core.principal import Principal
 from hoosh.http.exchange import Exchange
 from hoosh.http.request import Limits, check_json, new_id
 
@@ -47,6 +48,24 @@ class _Report(_Asked, frozen=True, kw_only=True):
 
 class _Release(_Asked, frozen=True, kw_only=True):
     reservation_id: str
+
+
+class Reservations(Protocol):
+    """What is needed of engine.reservations.Reservations."""
+
+    def names(self, principal: Principal, /) -> list[str]: ...
+
+    async def view(self, principal: Principal, name: str, /) -> PoolView: ...
+
+    async def reserve(self, principal: Principal, hold: Hold, /) -> bool: ...
+
+    async def report(self, principal: Principal, reservation_id: str, tokens: int, /) -> str: ...
+
+    async def report_oldest(self, principal: Principal, hold: Hold, reserved: int, tokens: int, /) -> None: ...
+
+    async def spend(self, principal: Principal, hold: Hold, tokens: int, /) -> None: ...
+
+    async def release(self, principal: Principal, reservation_id: str, /) -> str: ...
 
 
 class Tokens:
