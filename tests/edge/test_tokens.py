@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import QUIET, Provider, Running, one_provider, provider, serving
+from gateway import PATIENCE_S, QUIET, Provider, Running, clean_environ, one_provider, provider, serving
 from hoosh import HooshClient
 
 BUDGETS = (
@@ -166,3 +168,18 @@ def test_money_runs_out(fake: Provider, tmp_path: Path) -> None:
         answers = [gateway.json({"model": "echo", "messages": HI, "max_tokens": 20}) for _ in range(8)]
         assert [answer.status for answer in answers] == [200] * 5 + [429] * 3  # each may cost 68 and does cost 8
         assert "micro-USD remaining" in answers[-1].error["message"]
+
+
+def test_a_key_made_with_a_budget_has_no_more_than_that(fake: Provider, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hoosh", "keys", "create", "--name", "ada", "--tokens", "60", "--json"]
+    with serving(tmp_path, one_provider(fake.url)) as gateway:
+        made = subprocess.run(command, env=clean_environ(tmp_path), cwd=tmp_path, capture_output=True, text=True)
+        bearer = f"authorization: Bearer {json.loads(made.stdout)['secret']}"
+        deadline = time.monotonic() + PATIENCE_S
+        ask = {"model": "echo", "messages": HI, "max_tokens": 20}
+        while gateway.json(ask).status != 401 and time.monotonic() < deadline:
+            time.sleep(0.05)  # until the gateway has seen that there are keys now
+        answers = [gateway.json(ask, bearer) for _ in range(8)]
+        # Each may take 38 and takes 5: what is left of 60 is enough for five.
+        assert [answer.status for answer in answers] == [200] * 5 + [429] * 3
+        assert "pool 'key:" in answers[-1].error["message"]

@@ -120,6 +120,7 @@ class Gateway:
         self.key_room = KeyRoom(config, default_root(environ).parent, self.clock)
         self.keys = self.key_room.ring
         self.budgeting = Budgeting(config, default_root(environ).parent, self.clock)
+        self.key_room.ring.before_use = self.budgeting.adopt
         self.limits = MemoryLimits(self.clock)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hoosh.config.schema import BudgetConfig, Config, OverrideConfig
 from hoosh.core.errors import ConfigError
 from hoosh.core.ledger import UNLIMITED, Amount
-from hoosh.core.pool import Override, Pool
+from hoosh.core.pool import Override, Period, Pool, pool_of_key
+from hoosh.core.principal import KeyBudget
+from hoosh.core.stored_key import StoredKey
 from hoosh.engine.courier import Courier, Manner, replay
 from hoosh.engine.escrow import DEFAULT_POOL, Escrow
 from hoosh.engine.pools import Pools
@@ -25,6 +27,9 @@ from hoosh.stores.ledger_memory import MemoryLedger
 from hoosh.stores.spool import SpoolFile, left_behind
 from hoosh.stores.sqlite.file import StoreFile
 from hoosh.stores.sqlite.ledger import SQLiteLedger
+
+PERIODS: tuple[Period, ...] = ("none", "hour", "day", "week", "month")
+ALERTS = (80, 95)
 
 
 class Budgeting:
@@ -56,6 +61,14 @@ class Budgeting:
             left.remove()
         await self.courier.open()
 
+    def adopt(self, keys: Iterable[StoredKey]) -> None:
+        """Keys that have a budget of their own get a pool each, beside those of the file."""
+        pools = {pool.name: pool for pool in pools_of(self._config)}
+        for key in keys:
+            if key.terms.budget is not None:
+                pools[pool_of_key(key.id)] = _pool_of(key, key.terms.budget)
+        self.pools.define(pools)
+
     def routes(self) -> Sequence[Route]:
         tokens = Tokens(Reservations(self.escrow, self.ledger, self.courier))
         usage = UsagePages(self.ledger, self.courier)
@@ -84,6 +97,17 @@ def pools_of(config: Config) -> Sequence[Pool]:
     if all(pool.name != DEFAULT_POOL for pool in found):
         found.append(Pool(name=DEFAULT_POOL))
     return found
+
+
+def _pool_of(key: StoredKey, budget: KeyBudget) -> Pool:
+    tokens, micros_usd = budget.capacity_tokens, budget.capacity_usd_micros
+    ceiling = Amount(
+        UNLIMITED if tokens is None else tokens, UNLIMITED if micros_usd is None else micros_usd, UNLIMITED
+    )
+    period: Period = next((known for known in PERIODS if known == budget.period), "none")
+    return Pool(
+        name=pool_of_key(key.id), ceiling=ceiling, period=period, created_s=key.created_s, alerts=ALERTS, origin="key"
+    )
 
 
 def zone(name: str) -> tzinfo:

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -54,7 +54,10 @@ class KeyRing:
     def __init__(
         self, configured: Keys | None, records: Records, peppers: Peppers, clock: Clock, rules: RingRules
     ) -> None:
-        """`configured` is None where the configuration has no keys."""
+        """`configured` is None where the configuration has no keys. `before_use` hears of all keys of the store before
+        a new one of them works.
+        """
+        self.before_use: Callable[[Iterable[StoredKey]], None] | None = None
         self._configured = configured
         self._records = records
         self._peppers = peppers
@@ -134,6 +137,8 @@ class KeyRing:
                 keys[identity] = with_revocation(_key.decode(body), revoked.get(identity))
             except msgspec.DecodeError:  # a later hoosh's, perhaps: to be on the safe side it opens nothing
                 log.exception("key %s cannot be read, and is refused", identity)
+        if self.before_use is not None:
+            self.before_use(keys.values())
         self._keys = keys
         self._asks = self._asks or bool(bodies)  # for good: a store that was taken away opens nothing
         self._memo = {given: known for given, old in self._memo.items() if (known := self._still(old))}
