@@ -152,12 +152,13 @@ def test_costs_are_told_the_same_everywhere(fake: Provider, tmp_path: Path) -> N
     with serving(tmp_path, one_provider(fake.url) + price) as gateway:
         told = [gateway.json({"model": "echo", "messages": HI}).value["usage"]["cost_micro_usd"] for _ in range(2)]
         assert told == [8, 8]  # 3 x 1.0 + 2 x 2.5
+        assert gateway.json({"model": "echo", "messages": HI}).headers["x-hoosh-cost-micro-usd"] == "8"
         costs = gateway.ask(b"", path="/v1/costs", method="GET").value
-        assert costs["total_cost_micro_usd"] == 16
-        assert costs["records"][0]["total_cost_micro_usd"] == 16
+        assert costs["total_cost_micro_usd"] == 24
+        assert costs["records"][0]["total_cost_micro_usd"] == 24
         table = gateway.ask(b"", path="/v1/usage?group_by=provider,model&format=csv", method="GET")
         head, row = table.body.decode().splitlines()
-        assert dict(zip(head.split(","), row.split(","), strict=True))["cost_micro_usd"] == "16"
+        assert dict(zip(head.split(","), row.split(","), strict=True))["cost_micro_usd"] == "24"
         assert gateway.ask(b"", path="/v1/usage?group_by=nothing", method="GET").status == 400
 
 

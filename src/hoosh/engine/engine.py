@@ -104,7 +104,8 @@ class Engine:
         async with AsyncExitStack() as held:
             opened = await self._open(account, plan, held)
             encoder = dialect.encoder(account.call.request, self._served(account, opened))
-            sink.head(encoder.content_type, self._headers(account, opened))
+            headers = self._headers(account, opened)
+            sink.head(encoder.content_type, headers)
             events, ended, decoder, reply = opened.events, opened.ended, opened.decoder, opened.reply
             while True:  # content commit: no other attempt below this line
                 for event in events:
@@ -119,7 +120,11 @@ class Engine:
                 ended = not piece
                 events = decoder.feed(piece) if piece else decoder.eof()
         self._world.settler.commit(account)
-        await sink.close(encoder.finish(account.billed or Usage()))
+        usage = account.billed or Usage()
+        if not sink.started and (cost_micros := account.quote.cost(usage, 0)) is not None:
+            headers.append((b"x-hoosh-cost-micro-usd", b"%d" % cost_micros))
+            sink.head(encoder.content_type, headers)
+        await sink.close(encoder.finish(usage))
 
     async def _open(self, account: Account, plan: Plan, held: AsyncExitStack) -> _Opened:
         """Make attempts until one shows content. `held` has what the last attempt opened."""

@@ -6,6 +6,7 @@ so that it outlives this process; with `durable` it is in the store itself befor
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -234,8 +235,10 @@ def _refusal(state: PoolState, desk: Desk, amount: Meters, meter: int | None, no
     rest = max(0, left[meter] + free) if desk.ceiling[meter] != UNLIMITED else 0
     resets_s = state.window.end_s
     name = state.pool.name
+    begins = f"; it begins anew at {datetime.fromtimestamp(resets_s, UTC).isoformat()}" if resets_s else ""
     return BudgetExceeded(
-        f"Token budget exceeded: pool '{name}' has {rest} {UNIT_NAMES[meter]} remaining, requested {amount[meter]}",
+        f"Token budget exceeded: pool '{name}' has {rest} {UNIT_NAMES[meter]} remaining of {desk.ceiling[meter]}, "
+        f"requested {amount[meter]}{begins}",
         Shortage(
             pool=name,
             unit=UNITS[meter],
