@@ -7,12 +7,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from gateway import PATIENCE_S, QUIET, Provider, Running, clean_environ, one_provider, provider, serving
+from gateway import PATIENCE_S, QUIET, Provider, Running, clean_environ, one_provider, provider, running, serving
 from hoosh import HooshClient
 
 BUDGETS = (
@@ -184,3 +185,29 @@ def test_a_key_made_with_a_budget_has_no_more_than_that(fake: Provider, tmp_path
         # Each may take 38 and takes 5: what is left of 60 is enough for five.
         assert [answer.status for answer in answers] == [200] * 5 + [429] * 3
         assert "pool 'key:" in answers[-1].error["message"]
+
+
+def test_two_gateways_share_one_budget_to_the_last_call_and_not_beyond(fake: Provider, tmp_path: Path) -> None:
+    # Each call may take 38 (2 of input, 16 of its message, 20 of output) and takes 5.
+    config = one_provider(fake.url) + '[[budgets]]\nname = "default"\ncapacity = 1000\n'
+    ask = {"model": "echo", "messages": HI, "max_tokens": 20}
+
+    def until_refused(gateway: Running) -> int:
+        admitted = 0
+        while gateway.json(ask).status == 200:
+            admitted += 1
+        return admitted
+
+    with serving(tmp_path, config) as one:
+        second = ("serve", "--port", "0", "--config", str(tmp_path / "hoosh.toml"))
+        (tmp_path / "two").mkdir()
+        with running(tmp_path / "two", *second, HOOSH_HOME=str(tmp_path / "hoosh")) as two:
+            with ThreadPoolExecutor(8) as threads:
+                admitted = sum(threads.map(until_refused, [one, two] * 4))
+            pools = [each.ask(b"", path="/v1/tokens/pools/default", method="GET").value for each in (one, two)]
+            assert [(pool["used"], pool["reserved"]) for pool in pools] == [(5 * admitted, 0)] * 2
+            # Who asks last must find less left than one call may take, or have met calls that were still running.
+            assert 1000 - 8 * 38 <= 5 * admitted <= 1000
+            while one.json(ask).status == 200:
+                admitted += 1
+            assert 1000 - 38 < 5 * admitted <= 1000
