@@ -5,13 +5,13 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
-from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hoosh.config.schema import BudgetConfig, Config, OverrideConfig
 from hoosh.core.errors import ConfigError
 from hoosh.core.ledger import UNLIMITED, Amount
+from hoosh.core.money import micros_of_usd
 from hoosh.core.pool import Override, Period, Pool, pool_of_key
 from hoosh.core.principal import KeyBudget
 from hoosh.core.stored_key import StoredKey
@@ -118,11 +118,6 @@ def zone(name: str) -> tzinfo:
         raise ConfigError(f'time zone "{name}" is not known on this machine') from None
 
 
-def micros(usd: float | None) -> int:
-    """UNLIMITED for None. By way of decimals: 0.1 is a tenth."""
-    return UNLIMITED if usd is None else int(Decimal(str(usd)) * 1_000_000)
-
-
 def _pool(budget: BudgetConfig) -> Pool:
     return Pool(
         name=budget.name,
@@ -148,7 +143,7 @@ def _pool(budget: BudgetConfig) -> Pool:
 def _ceiling(limits: BudgetConfig | OverrideConfig) -> Amount:
     return Amount(
         UNLIMITED if limits.capacity is None else limits.capacity,
-        micros(limits.capacity_usd),
+        UNLIMITED if limits.capacity_usd is None else micros_of_usd(limits.capacity_usd),
         UNLIMITED if limits.capacity_audio_s is None else limits.capacity_audio_s * 1000,
     )
 
