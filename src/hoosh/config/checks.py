@@ -113,6 +113,11 @@ def _pools(config: Config, broken: Collection[Place]) -> Iterator[Problem]:
             yield problem_at(("budgets", index, "parent"), unknown("budget", budget.parent, pools))
         if _goes_round(budget.name, parents):
             yield problem_at(("budgets", index, "parent"), "is below itself")
+        if budget.capacity_usd is not None and (fault := _amount_fault(budget.capacity_usd)):
+            yield problem_at(("budgets", index, "capacity_usd"), fault)
+        for at, other in enumerate(budget.overrides):
+            if other.capacity_usd is not None and (fault := _amount_fault(other.capacity_usd)):
+                yield problem_at(("budgets", index, "overrides", at, "capacity_usd"), fault)
         if not _is_zone(budget.time_zone):
             yield problem_at(
                 ("budgets", index, "time_zone"), f"no time zone {quoted(budget.time_zone)} on this machine"

@@ -1,3 +1,5 @@
+import datetime as dt
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from hoosh.config.schema import (
     KeyConfig,
     KeysStoreConfig,
     LimitConfig,
+    OverrideConfig,
     PriceConfig,
     ProviderConfig,
     ServerConfig,
@@ -255,3 +258,29 @@ def test_off_loopback_a_key_is_needed(bind: str) -> None:
     )
     check_bind(msgspec.structs.replace(config, keys_store=KeysStoreConfig(required=True)))
     check_bind(msgspec.structs.replace(config, keys=(key("a"),)))
+
+
+LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("budget", "text"),
+    [
+        (BudgetConfig(name="a", parent="b"), 'budgets[0].parent: unknown budget "b"; known: a, default'),
+        (BudgetConfig(name="a", parent="a"), "budgets[0].parent: is below itself"),
+        (BudgetConfig(name="a", time_zone="Mars"), 'budgets[0].time_zone: no time zone "Mars" on this machine'),
+        (BudgetConfig(name="a", capacity_usd=1e-7), "budgets[0].capacity_usd: finer than a millionth of a dollar"),
+        (
+            BudgetConfig(name="a", overrides=(OverrideConfig(until=LONG_AGO, capacity_usd=1e-7),)),
+            "budgets[0].overrides[0].capacity_usd: finer than a millionth of a dollar",
+        ),
+    ],
+)
+def test_budgets_that_are_refused(budget: BudgetConfig, text: str) -> None:
+    assert faults(Config(budgets=(budget,))) == [text]
+
+
+def test_a_budget_deep_in_a_circle_is_refused() -> None:
+    a, b, c = (BudgetConfig(name=name, parent=parent) for name, parent in (("a", "b"), ("b", "c"), ("c", "b")))
+    told = ["budgets[1].parent: is below itself", "budgets[2].parent: is below itself"]
+    assert faults(Config(budgets=(a, b, c))) == told
