@@ -347,3 +347,16 @@ def test_a_file_that_is_damaged_is_not_spent_from_until_it_is_whole_again(bench:
         await again.ledger.close()
 
     asyncio.run(scene(bench))
+
+
+def test_a_sweep_that_finds_nothing_writes_nothing(bench: Bench) -> None:
+    async def scene(bench: Bench) -> None:
+        await bench.sync(spent("a"), spent("b", state="sent"))
+        changed = bench.file.path.with_name("hoosh.db-wal")
+        before = changed.read_bytes()
+        for _ in range(3):
+            bench.wall_ms += 500
+            assert await bench.ledger.sweep() == 0
+        assert changed.read_bytes() == before
+
+    play(bench, scene)

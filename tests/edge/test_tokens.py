@@ -58,6 +58,15 @@ def test_the_first_dialect_reports_by_amounts_and_frees_nobody_elses_hold(tmp_pa
         assert post(gateway, "report", project="p", tokens=7, pool="small")["tokens_consumed"] == 7
 
 
+def test_what_was_reported_by_its_id_is_not_taken_for_a_later_hold_of_the_same_size(tmp_path: Path) -> None:
+    with serving(tmp_path, QUIET + BUDGETS) as gateway:
+        first = post(gateway, "reserve", pool="small", tokens=300)
+        post(gateway, "report", reservation_id=first["reservation_id"], actual=10)
+        post(gateway, "reserve", pool="small", tokens=300)
+        told = post(gateway, "report", pool="small", reserved=300, actual=50)
+        assert (told["used"], told["available"]) == (60, 940)
+
+
 @pytest.mark.parametrize(
     ("verb", "body", "param"),
     [

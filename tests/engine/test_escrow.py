@@ -34,13 +34,15 @@ class Slow(MemoryLedger):
         super().__init__(now_ms)
         self.is_away = False
         self.loses = 0
-        self.batches = 0
+        self.breaks = 0
 
     async def sync(self, batch: Batch) -> Reply:
         await asyncio.sleep(0)
         if self.is_away:
             raise StoreFailed("away", code="store_down")
-        self.batches += 1
+        if self.breaks:
+            self.breaks -= 1
+            raise RuntimeError("a bug")
         reply = await super().sync(batch)
         await asyncio.sleep(0.001)
         if self.loses:
@@ -246,6 +248,23 @@ def test_a_lost_answer_books_nothing_twice() -> None:
         assert await standing(ledger) == Standing(committed=Amount(1000))
 
     asyncio.run(main())
+
+
+def test_a_bug_of_the_store_hangs_nobody_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        ledger = Slow(lambda: time.time_ns() // 1_000_000)
+        async with gateways(1, pools(), ledger) as (_, (budgets,)):
+            ledger.breaks = 2
+            async with asyncio.timeout(60):
+                for name in ("a", "b"):
+                    with pytest.raises(StoreFailed):
+                        await budgets.reserve(hold(name, 100))
+                await budgets.reserve(hold("c", 100))
+            budgets.settle(used("c", 70))
+        assert (await standing(ledger)).committed == Amount(70)
+
+    asyncio.run(main())
+    assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
 def test_a_cancelled_reserve_leaves_nothing() -> None:

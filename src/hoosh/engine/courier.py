@@ -32,7 +32,7 @@ MAX_RETRY_S = 2.0
 REPLAY_LINES = 1000
 
 
-class Journal(Protocol):
+class LeftBehind(Protocol):
     """What a gateway left behind: its name, and its lines in the order that they were put."""
 
     gateway: str
@@ -68,7 +68,7 @@ class Courier:
         self._offset_ms = 0
         self._fence_ns = 0
         self.gateways = 1
-        self.failed: StoreFailed | None = None
+        self.failed: StoreFailed | None = None  # how the last batch failed, if it did
         self._queue: dict[str, Line] = {}
         self._next: list[asyncio.Future[None]] = []
         self._sent: list[asyncio.Future[None]] = []
@@ -108,11 +108,6 @@ class Courier:
     def is_late(self) -> bool:
         """Was the store silent for so long that our leases may be gone?"""
         return self._clock.monotonic_ns() > self._fence_ns
-
-    @property
-    def backlog(self) -> int:
-        """Lines that the store does not have yet."""
-        return len(self._queue)
 
     def post(self, line: Line) -> None:
         """Raises StoreFailed where it could not be made safe."""
@@ -162,10 +157,8 @@ class Courier:
             self._wake.clear()
             try:
                 await self._send()
-            except StoreFailed as error:
-                if self.failed is None:
-                    log.warning("budgets: the store fails: %s", error.message)
-                self.failed = error
+            except Exception as error:  # noqa: BLE001 - whatever a store does, those who wait must not wait for ever
+                self._note(error)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, MAX_RETRY_S)
                 self._wake.set()
@@ -174,6 +167,14 @@ class Courier:
                     log.warning("budgets: the store works again")
                 self.failed = None
                 delay_s = RETRY_S
+
+    def _note(self, error: Exception) -> None:
+        """Said once, and again when another kind of failure follows it."""
+        failed = _as_failure(error)
+        if self.failed is None or self.failed.code != failed.code:
+            is_ours = not isinstance(error, StoreFailed)
+            log.warning("budgets: the store fails: %s", failed.message, exc_info=error if is_ours else None)
+        self.failed = failed
 
     def _patience_s(self) -> float:
         """Until the store should hear of us though nothing has happened."""
@@ -185,11 +186,13 @@ class Courier:
         pruned_ms = 0
         while True:
             await asyncio.sleep(SWEEP_S)
-            with suppress(StoreFailed):  # the next batch says so
+            try:
                 await self._ledger.sweep()
                 if self.now_ms() > pruned_ms + PRUNE_MS:
                     pruned_ms = self.now_ms()
                     await self._ledger.prune(pruned_ms - self.manner.keep_s * 1000)
+            except Exception as error:  # noqa: BLE001 - a sweep that failed must not be the last
+                log.debug("budgets: a sweep failed: %s", error)  # the next batch says what is the matter
 
     async def _send(self, *, leaving: bool = False) -> None:
         """One batch, of all there is to say. Raises StoreFailed, and then all is still to be said."""
@@ -207,7 +210,7 @@ class Courier:
         except BaseException as error:
             lines.update(self._queue)
             self._queue = lines
-            self._fail(error if isinstance(error, StoreFailed) else StoreFailed("the budget store was not reached"))
+            self._fail(_as_failure(error))
             raise
         finally:
             self._is_sending = False
@@ -266,6 +269,10 @@ class Courier:
                 future.set_exception(StoreFailed(error.message, code=error.code))
 
 
+def _as_failure(error: BaseException) -> StoreFailed:
+    return error if isinstance(error, StoreFailed) else StoreFailed("the budget store failed")
+
+
 def _wait_at(desks: Sequence[Desk], amount: Meters, sign: int) -> None:
     for desk in desks:
         for meter in desk.capped:
@@ -282,7 +289,7 @@ def _warn(state: PoolState, desk: Desk) -> None:
     state.warned_percent = max(passed, state.warned_percent)
 
 
-async def replay(ledger: Ledger, epoch: str, journal: Journal) -> None:
+async def replay(ledger: Ledger, epoch: str, journal: LeftBehind) -> None:
     """Tell the store what a dead gateway had not told yet, and close what it left open. Raises StoreFailed."""
     latest: dict[str, Line] = {}
     for record in journal.records():

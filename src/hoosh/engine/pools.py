@@ -9,9 +9,6 @@ from hoosh.core.pool import Pool, Terms, pool_of_key
 from hoosh.engine.desk import Desk
 from hoosh.policy.periods import FOR_EVER, Window, ceiling, window
 
-# A parent of a parent ...: deeper than any organisation, and a stop where somebody drew a circle.
-MAX_DEPTH = 16
-
 
 class PoolState:
     """`scope` and `desk` are those of now; `old` are desks of earlier windows that calls still hold something of."""
@@ -146,14 +143,14 @@ class Pools:
     def _climb(self, names: tuple[str, ...]) -> Iterable[PoolState]:
         seen: set[str] = set()
         for first in names:
-            name, depth = first, 0
-            while name and name not in seen and depth < MAX_DEPTH:
+            name = first
+            while name and name not in seen:
                 seen.add(name)
                 state = self._states.get(name)
                 if state is None:
                     raise BadRequest(f"Token pool '{name}' does not exist", param="pool")
                 yield state
-                name, depth = state.pool.parent, depth + 1
+                name = state.pool.parent
 
 
 def _terms(names: tuple[str, ...], chain: Sequence[PoolState]) -> Terms:

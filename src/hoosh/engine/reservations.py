@@ -73,7 +73,7 @@ class Reservations:
         except BudgetExceeded:
             return False
         key = (principal.key_id, hold.pools[0], hold.amount.tokens)
-        self._taken.setdefault(key, deque()).append(hold.id)
+        self._taken.setdefault(key, deque(maxlen=REMEMBERED)).append(hold.id)
         if len(self._taken) > REMEMBERED:
             self._taken.popitem(last=False)
         return True
@@ -93,11 +93,11 @@ class Reservations:
         """Of the caller's own reservations of `reserved` tokens the oldest; without one the use is booked as it is."""
         ids = self._taken.get((principal.key_id, hold.pools[0], reserved))
         while ids:
-            try:
-                await self.report(principal, ids.popleft(), tokens)
-            except ReservationNotFound:
-                continue
-            return
+            name = ids.popleft()
+            line = await self._ledger.line(name)
+            if line is not None and RANK[line.state] < CLOSED:  # else it was reported by its id, or ran out
+                await self.report(principal, name, tokens)
+                return
         await self.spend(principal, hold, tokens)
 
     async def spend(self, principal: Principal, hold: Hold, tokens: int) -> None:

@@ -115,10 +115,7 @@ class SpoolFile:
             return self._spare.pop(0)
         if self._lock < 0:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(
-                _lock_path(self._directory, self._gateway), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = _locked(_lock_path(self._directory, self._gateway))
         self._made += 1
         return _Segment(self._directory / f"{self._gateway}.{self._made:06d}")
 
@@ -148,7 +145,10 @@ class LeftBehind:
 def left_behind(directory: Path) -> Iterator[LeftBehind]:
     """Spools whose gateways are dead."""
     for path in sorted(directory.glob("*.lock")):
-        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:  # another gateway has been here
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -170,3 +170,12 @@ def _read(data: bytes) -> Iterator[bytes]:
 
 def _lock_path(directory: Path, gateway: str) -> Path:
     return directory / f"{gateway}.lock"
+
+
+def _locked(path: Path) -> int:
+    """A file that is locked before anybody can find it by its name: else it might be taken for one left behind."""
+    making = path.with_suffix(".making")
+    lock = os.open(making, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    making.rename(path)
+    return lock

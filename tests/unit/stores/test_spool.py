@@ -81,3 +81,20 @@ def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreFailed, match="journal of budgets"):
         SpoolFile(tmp_path / "file" / "journals", "g1").put(b"one")
+
+
+def test_two_gateways_that_start_at_once_read_a_journal_once(tmp_path: Path) -> None:
+    for name in ("g1", "g2"):
+        spool = SpoolFile(tmp_path, name)
+        spool.put(name.encode())
+        spool.close(keep=True)
+    one, two = left_behind(tmp_path), left_behind(tmp_path)
+    first = next(one)
+    assert (first.gateway, list(first.records())) == ("g1", [b"g1"])
+    second = next(two)  # the first is taken
+    assert (second.gateway, list(second.records())) == ("g2", [b"g2"])
+    second.remove()
+    assert list(one) == []  # it has gone meanwhile
+    first.remove()
+    assert list(two) == []
+    assert list(tmp_path.iterdir()) == []

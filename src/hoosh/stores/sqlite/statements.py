@@ -44,10 +44,13 @@ RENEW = (
     "ON CONFLICT (name) DO UPDATE SET until_ms = excluded.until_ms, journalled = excluded.journalled"
 )
 ALIVE = "SELECT COUNT(*) FROM gateways WHERE until_ms > ?"
-OVER = (
-    f"{LINES} WHERE {OPEN} AND CASE gateway WHEN '' THEN expires_ms <= ?1 "
+_IS_OVER = (
+    f"{OPEN} AND CASE gateway WHEN '' THEN expires_ms <= ?1 "
     "ELSE NOT EXISTS (SELECT 1 FROM gateways WHERE name = gateway AND until_ms > ?1) END"
 )
+OVER = f"{LINES} WHERE {_IS_OVER}"
+DEAD = "SELECT name FROM gateways WHERE until_ms <= ?1 AND NOT journalled"
+DUE = f"SELECT 1 WHERE EXISTS (SELECT 1 FROM lines WHERE {_IS_OVER}) OR EXISTS ({DEAD})"
 COMMITTED = (
     "SELECT SUM(committed_tokens), SUM(committed_micros), SUM(committed_audio_ms) "
     "FROM buckets WHERE pool = ?1 AND bucket_s >= ?2"
