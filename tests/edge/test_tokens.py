@@ -196,6 +196,54 @@ def test_a_key_made_with_a_budget_has_no_more_than_that(fake: Provider, tmp_path
         assert "pool 'key:" in answers[-1].error["message"]
 
 
+def test_a_store_that_fails_is_told_in_health_and_refuses_and_recovers(fake: Provider, tmp_path: Path) -> None:
+    config = one_provider(fake.url) + BUDGETS + '[store]\ndurability = "durable"\n'
+    ask = {"model": "echo", "messages": HI, "max_tokens": 20}
+    db, aside = tmp_path / "hoosh" / "hoosh.db", tmp_path / "hoosh" / "aside.db"
+
+    def health(gateway: Running) -> str:
+        return str(gateway.ask(b"", path="/v1/health", method="GET").value["store"])
+
+    with serving(tmp_path, config) as gateway:
+        assert gateway.json(ask).status == 200
+        assert health(gateway) == "ok"
+        db.rename(aside)
+        db.mkdir()
+        refused = gateway.json(ask)
+        assert (refused.status, refused.error["code"]) == (503, "storage_unreachable")
+        assert health(gateway) == "storage_unreachable"
+        db.rmdir()
+        aside.rename(db)
+        deadline = time.monotonic() + PATIENCE_S
+        while gateway.json(ask).status != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert health(gateway) == "ok"
+        used = gateway.ask(b"", path="/v1/tokens/pools/default", method="GET").value["used"]
+        assert used == 5 * 2
+    assert len(fake.bodies) == 2  # what was refused was never sent
+
+
+def test_gateways_on_one_store_share_a_rate(fake: Provider, tmp_path: Path) -> None:
+    keys = '[[keys]]\nname = "laptop"\ntoken = "a-token-of-good-length"\nrpm = 100\n'
+    ask = {"model": "echo", "messages": HI, "max_tokens": 20}
+
+    def left(gateway: Running) -> int:
+        told = gateway.json(ask, "authorization: Bearer a-token-of-good-length").headers
+        return int(told["x-ratelimit-remaining-requests"])
+
+    with serving(tmp_path, one_provider(fake.url) + keys) as one:
+        assert left(one) == 99
+        second = ("serve", "--port", "0", "--config", str(tmp_path / "hoosh.toml"))
+        (tmp_path / "two").mkdir()
+        with running(tmp_path / "two", *second, HOOSH_HOME=str(tmp_path / "hoosh")) as two:
+            assert left(two) == 49
+            lefts = []
+            while not lefts or (lefts[-1] >= 50 and len(lefts) < 30):
+                lefts.append(left(one))
+                time.sleep(0.05)
+            assert lefts[-1] < 50  # which thirty calls alone would not have come to
+
+
 def test_two_gateways_share_one_budget_to_the_last_call_and_not_beyond(fake: Provider, tmp_path: Path) -> None:
     # Each call may take 38 (2 of input, 16 of its message, 20 of output) and takes 5.
     config = one_provider(fake.url) + '[[budgets]]\nname = "default"\ncapacity = 1000\n'

@@ -122,6 +122,7 @@ class Gateway:
         self.budgeting = Budgeting(config, default_root(environ).parent, self.clock)
         self.key_room.ring.before_use = self.budgeting.adopt
         self.limits = MemoryLimits(self.clock)
+        self.budgeting.courier.on_gateways = self.limits.share
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -147,7 +148,13 @@ class Gateway:
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
         inference = Inference(self.engine, OPENAI_RESPONSES, limits, self.clock)
         self.responses = Responses(self.engine, inference, limits, clock=self.clock, store=self.response_store)
-        self.health = Health(self.catalog, self.clock, self.config.discovery.refresh_s)
+        courier = self.budgeting.courier
+        self.health = Health(
+            self.catalog,
+            self.clock,
+            self.config.discovery.refresh_s,
+            lambda: courier.failed.code if courier.failed else "ok",
+        )
         marks: dict[bytes, ClientDialect] = {b"anthropic-version": ANTHROPIC_MESSAGES, GEMINI_MARK: GEMINI}
         self.app = App(self._routes(), self.key_room.gate, marks)
         await self.catalog.refresh(

@@ -5,7 +5,7 @@ While a batch is on its way the next one gathers, so that a slow store makes lar
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Protocol
@@ -68,6 +68,7 @@ class Courier:
         self._offset_ms = 0
         self._fence_ns = 0
         self.gateways = 1
+        self.on_gateways: Callable[[int], None] | None = None  # hears how many there are whenever that changes
         self.failed: StoreFailed | None = None  # how the last batch failed, if it did
         self._queue: dict[str, Line] = {}
         self._next: list[asyncio.Future[None]] = []
@@ -245,7 +246,10 @@ class Courier:
 
     def _heard(self, reply: Reply, desks: Sequence[Desk]) -> None:
         self._offset_ms = reply.now_ms - self._clock.monotonic_ns() // 1_000_000
-        self.gateways = max(1, reply.gateways)
+        if (gateways := max(1, reply.gateways)) != self.gateways:
+            self.gateways = gateways
+            if self.on_gateways is not None:
+                self.on_gateways(gateways)
         strict_until_ms = reply.now_ms + IDLE_MS
         for desk, lease in zip(desks, reply.leases, strict=True):
             desk.granted_by(lease)

@@ -1,5 +1,7 @@
 """Health pages. They read memory and never wait for a provider."""
 
+from collections.abc import Callable
+
 from hoosh import __version__
 from hoosh.engine.catalog import Catalog
 from hoosh.http.exchange import Exchange
@@ -7,7 +9,11 @@ from hoosh.ports import Clock
 
 
 class Health:
-    def __init__(self, catalog: Catalog, clock: Clock, check_interval_s: float) -> None:
+    def __init__(
+        self, catalog: Catalog, clock: Clock, check_interval_s: float, store: Callable[[], str] = lambda: "ok"
+    ) -> None:
+        """`store` says how the store of budgets fares: "ok", or the code of its failure."""
+        self._store = store
         self._catalog = catalog
         self._clock = clock
         self._check_interval_s = check_interval_s
@@ -30,13 +36,15 @@ class Health:
     async def health(self, exchange: Exchange) -> None:
         states = [self._catalog.standing(name).status for name in self._catalog.backends]
         healthy = sum(state != "unhealthy" for state in states)
+        store = self._store()
         await exchange.answer(
             {
-                "status": "ok" if healthy == len(states) else "degraded",
+                "status": "ok" if healthy == len(states) and store == "ok" else "degraded",
                 "version": __version__,
                 "uptime_seconds": int((self._clock.monotonic_ns() - self._born_ns) / 1e9),
                 "providers_configured": len(states),
                 "providers_healthy": healthy,
+                "store": store,
             }
         )
 
