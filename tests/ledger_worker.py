@@ -8,7 +8,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from hoosh.core.ledger import NOTHING, UNLIMITED, Amount, Batch, HoldWish, LeaseWish, Line, Scope
+from hoosh.core.ledger import NOTHING, UNLIMITED, Amount, Batch, LeaseWish, Line, Scope
 from hoosh.stores.sqlite.file import StoreFile
 from hoosh.stores.sqlite.ledger import SQLiteLedger
 
@@ -17,31 +17,29 @@ POOL = (Scope("p"),)
 
 
 async def hammer(ledger: SQLiteLedger, name: str, count: int) -> None:
-    """Lease, spend all of it, and hold now and then; at the end give back what was not spent."""
+    """Lease, spend all of it, now and then by way of a hold of the store; at the end give back what was not spent."""
     epoch = await ledger.open()
     spent = granted = 0
     for n in range(count):
         lines = []
+        if granted and n % 10 == 0:
+            nothing = LeaseWish("p", 0, 0, CEILING, NOTHING, NOTHING, NOTHING)
+            ceded = (_ceded(f"{name}-{n}", granted),)
+            await ledger.sync(Batch(gateway=name, epoch=epoch, lease_ms=60_000, lines=ceded, leases=(nothing,)))
         if granted:
             lines.append(_line(f"{name}-{n}", granted))
         wanted = Amount(1 + n % 9) if n + 1 < count else NOTHING
         wish = LeaseWish("p", 0, 0, CEILING, NOTHING, wanted, wanted)
-        hold = HoldWish(Line(id=f"{name}-hold-{n}", state="sent", scopes=POOL, held=Amount(3)), (CEILING,), (0,))
         batch = Batch(
             gateway=name,
             epoch=epoch,
             lease_ms=60_000,
             lines=tuple(lines),
             leases=(wish,),
-            holds=(hold,) if n % 10 == 0 else (),
         )
         reply = await ledger.sync(batch)
         spent += granted
         granted = reply.leases[0].granted.tokens
-        for answer in reply.holds:
-            if not answer.refused_by:
-                await ledger.sync(Batch(gateway=name, epoch=epoch, lease_ms=60_000, lines=(_line(answer.id, 3),)))
-                spent += 3
     sys.stdout.write(f"{spent}\n")
 
 
@@ -53,6 +51,10 @@ async def tell(ledger: SQLiteLedger, name: str, count: int) -> None:
         await ledger.sync(Batch(gateway=name, epoch=epoch, lease_ms=60_000, lines=lines))
         sys.stdout.write("".join(f"{line.id}\n" for line in lines))
         sys.stdout.flush()
+
+
+def _ceded(name: str, held: int) -> Line:
+    return Line(id=name, state="sent", scopes=POOL, held=Amount(held), expires_ms=1 << 52)
 
 
 def _line(name: str, used: int) -> Line:

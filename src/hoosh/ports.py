@@ -132,12 +132,11 @@ class Ledger(Protocol):
         """Make what is missing, and say the store's epoch: a name that it got when it was new."""
 
     async def sync(self, batch: Batch) -> LedgerReply:
-        """In this order: renew the gateway's time, book the lines, set holds aside, set the leases.
+        """In this order: renew the gateway's time, book the lines, set the leases.
 
         A line is booked if its state is higher than that known (RANK); `held`, `scopes`, `gateway`, `reserved_ms` and
         `expires_ms` stay those of the first telling, but an open line told again holds the larger amount.
-        A hold that is known is answered well; it is refused where `committed + leases + central holds + held` would
-        pass a ceiling of any of its scopes, and then leaves no trace. A hold of nothing fits always.
+        What open lines without a gateway hold counts against the ceiling, as bookings and leases do.
         A lease becomes `max(min(granted before, keep), min(want, left))`, each meter by itself; where there is no
         ceiling nothing is leased. Raises StoreFailed with code "store_replaced" where `batch.epoch` is not the store's.
         """

@@ -17,7 +17,6 @@ from hoosh.core.ledger import (
     Amount,
     Asked,
     Batch,
-    HoldWish,
     LeaseWish,
     Line,
     Reply,
@@ -52,13 +51,6 @@ class Bank:
     async def lease(self, want: int, keep: int = 0, gateway: str = "g1", *, urgent: bool = False) -> Amount:
         wish = LeaseWish("p", 0, 0, CAP, Amount(keep), Amount(want), NOTHING, urgent)
         return (await self.sync(gateway, leases=(wish,))).leases[0].granted
-
-    async def hold(self, name: str, tokens: int, scopes: tuple[Scope, ...] = POOL, expires_ms: int = 1 << 52) -> bool:
-        line = Line(id=name, state="held", scopes=scopes, held=Amount(tokens), expires_ms=expires_ms)
-        wish = HoldWish(line, (CAP,) * len(scopes), (0,) * len(scopes))
-        answer = (await self.sync(holds=(wish,))).holds[0]
-        assert answer.id == name
-        return not answer.refused_by
 
     async def standing(self, pool: str = "p") -> Standing:
         return (await self.ledger.standing([Asked(pool)]))[0]
@@ -217,30 +209,21 @@ def test_a_call_that_waits_recalls_what_others_do_not_use(bank: Open) -> None:
     play(bank, scene)
 
 
-def test_a_hold_of_the_store_is_all_or_nothing_over_all_scopes(bank: Open) -> None:
+def test_a_hold_of_the_store_counts_against_every_lease_of_all_its_scopes(bank: Open) -> None:
     async def scene(bank: Bank) -> None:
-        both = (Scope("p"), Scope("org"))
-        assert await bank.hold("a", 60, (Scope("org"),))
-        assert not await bank.hold("b", 41, both)
-        assert await bank.standing() == Standing()
-        assert await bank.hold("b", 40, both)
-        assert await bank.hold("b", 40, both)  # the same again
-        assert not await bank.hold("c", 1, both)
-        assert await bank.hold("d", 0, both)
-        assert (await bank.standing()).held == Amount(40)
-        assert await bank.lease(100) == Amount(60)
-        await bank.book(line("b", "committed", 40, 10, gateway=""), gateway="g2")
-        assert await bank.standing() == Standing(committed=Amount(10), leased=Amount(60))
-
-    play(bank, scene)
-
-
-def test_a_refused_hold_says_who_refused_and_what_is_left(bank: Open) -> None:
-    async def scene(bank: Bank) -> None:
-        asked = Line(id="a", state="held", scopes=(Scope("p"), Scope("q")), held=Amount(60))
-        ceilings = (CAP, Amount(50, UNLIMITED, UNLIMITED))
-        answer = (await bank.sync(holds=(HoldWish(asked, ceilings, (0, 0)),))).holds[0]
-        assert (answer.refused_by, answer.left) == ("q", Amount(50, UNLIMITED, UNLIMITED))
+        both = (Scope("org"), Scope("p"))
+        assert await bank.lease(100) == Amount(100)
+        ceded = line("a", "held", 40, scopes=both, gateway="", expires_ms=1 << 52)
+        wish = LeaseWish("p", 0, 0, CAP, Amount(60), Amount(100), NOTHING)
+        for _ in range(2):  # the same again
+            reply = await bank.sync(lines=(ceded,), leases=(wish,))
+            assert (reply.leases[0].granted, reply.leases[0].left) == (Amount(60), CAP - Amount(100))
+        assert await bank.lease(100, gateway="g2") == NOTHING
+        assert await bank.standing() == Standing(held=Amount(40), leased=Amount(60))
+        assert await bank.standing("org") == Standing(held=Amount(40))
+        await bank.book(line("a", "committed", 40, 10, scopes=both, gateway=""), gateway="g2")
+        assert await bank.lease(100, gateway="g2") == Amount(30)
+        assert await bank.standing() == Standing(committed=Amount(10), leased=Amount(90))
 
     play(bank, scene)
 
@@ -303,8 +286,8 @@ def test_reconcile_closes_what_the_journal_left_open(bank: Open) -> None:
 def test_a_hold_of_the_store_runs_out_by_its_own_time_and_not_its_gateways(bank: Open) -> None:
     async def scene(bank: Bank) -> None:
         now_ms = (await bank.sync()).now_ms
-        assert await bank.hold("short", 10, expires_ms=now_ms + 1000)
-        assert await bank.hold("long", 10, expires_ms=now_ms + 10 * LEASE_MS)
+        await bank.book(line("short", "held", 10, gateway="", expires_ms=now_ms + 1000))
+        await bank.book(line("long", "held", 10, gateway="", expires_ms=now_ms + 10 * LEASE_MS))
         await bank.pass_ms(LEASE_MS + 1)
         assert await bank.ledger.sweep() == 1
         assert (await bank.standing()).held == Amount(10)
@@ -314,10 +297,8 @@ def test_a_hold_of_the_store_runs_out_by_its_own_time_and_not_its_gateways(bank:
 
 def test_many_at_once_never_get_more_than_there_is(bank: Open) -> None:
     async def scene(bank: Bank) -> None:
-        holds = await asyncio.gather(*(bank.hold(str(n), 30) for n in range(20)))
-        assert sorted(holds) == [False] * 17 + [True] * 3
-        leases = await asyncio.gather(*(bank.lease(6, gateway=f"x{n}") for n in range(5)))
-        assert sorted(lease.tokens for lease in leases) == [0, 0, 0, 4, 6]
+        leases = await asyncio.gather(*(bank.lease(30, gateway=f"x{n}") for n in range(20)))
+        assert sorted(lease.tokens for lease in leases) == [0] * 16 + [10, 30, 30, 30]
 
     play(bank, scene)
 

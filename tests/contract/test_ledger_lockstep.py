@@ -23,7 +23,6 @@ from hoosh.core.ledger import (
     Asked,
     Audit,
     Batch,
-    HoldWish,
     LeaseWish,
     Line,
     Reply,
@@ -66,14 +65,6 @@ LINES = st.builds(
     key=st.sampled_from(("k1", "k2")),
     model=st.sampled_from(("m1", "m2")),
 )
-HOLDS = LINES.flatmap(
-    lambda line: st.builds(
-        HoldWish,
-        st.just(_replace(line, state="sent" if line.output % 2 else "held", used=Amount())),
-        st.tuples(*(CEILINGS,) * len(line.scopes)),
-        st.tuples(*(st.sampled_from((0, 60)),) * len(line.scopes)),
-    )
-)
 LEASES = st.builds(
     lambda place, *rest: LeaseWish(place[0], place[2], place[1], *rest),
     st.sampled_from(PLACES),
@@ -86,7 +77,6 @@ BATCHES = st.builds(
     lease_ms=st.just(LEASE_MS),
     journalled=st.booleans(),
     lines=st.lists(LINES, max_size=6).map(tuple),
-    holds=st.lists(HOLDS, max_size=2).map(tuple),
     leases=st.lists(LEASES, max_size=3).map(tuple),
 )
 
@@ -99,9 +89,8 @@ class Side:
         self.start_ms = start_ms
 
     async def sync(self, batch: Batch) -> Reply:
-        holds = tuple(_replace(wish, line=self._timed(wish.line)) for wish in batch.holds)
         lines = tuple(map(self._timed, batch.lines))
-        told = await self.bank.ledger.sync(_replace(batch, epoch=self.bank.epoch, lines=lines, holds=holds))
+        told = await self.bank.ledger.sync(_replace(batch, epoch=self.bank.epoch, lines=lines))
         return _replace(told, now_ms=0, recalled=tuple(sorted(told.recalled)))
 
     async def audit(self) -> Audit:

@@ -237,7 +237,7 @@ def test_gateways_on_one_store_share_a_rate(fake: Provider, tmp_path: Path) -> N
         (tmp_path / "two").mkdir()
         with running(tmp_path / "two", *second, HOOSH_HOME=str(tmp_path / "hoosh")) as two:
             assert left(two) == 49
-            lefts = []
+            lefts: list[int] = []
             while not lefts or (lefts[-1] >= 50 and len(lefts) < 30):
                 lefts.append(left(one))
                 time.sleep(0.05)

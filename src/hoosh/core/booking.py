@@ -61,13 +61,6 @@ def usage_with(total: UsageSum, line: Line, sign: int) -> UsageSum:
     )
 
 
-def fits(held: Amount, left: Amount) -> bool:
-    """A meter that holds nothing fits always."""
-    return all(
-        not part or rest == UNLIMITED or part <= rest for part, rest in zip(_parts(held), _parts(left), strict=True)
-    )
-
-
 def leased(before: Amount, wish: LeaseWish, left: Amount) -> Amount:
     """What a wish is granted where nobody else has `left`."""
     granted = before.meet(wish.keep).join(wish.want.meet(left))

@@ -66,9 +66,10 @@ class Scope(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Line(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One attempt. `used` is what it is charged: nothing while "held" or "sent", what was held once "estimated".
 
-    `gateway` is who leases for it; "" for a hold that the store itself keeps until `expires_ms` (its own clock),
-    and any gateway may settle. `estimated`: the usage is not the provider's word. `absorbed`: another attempt took
-    its place. `key` to `operation` are for reports, which name the first scope as the caller's pool.
+    `gateway` is who leases for it; "" for a hold that a gateway ceded to the store from its lease: it is kept until
+    `expires_ms` (the store's clock), and any gateway may settle it. `estimated`: the usage is not the provider's word.
+    `absorbed`: another attempt took its place. `key` to `operation` are for reports, which name the first scope as the
+    caller's pool.
     """
 
     id: str
@@ -117,14 +118,6 @@ class LeaseWish(msgspec.Struct, frozen=True, array_like=True):
     urgent: bool = False
 
 
-class HoldWish(msgspec.Struct, frozen=True, array_like=True):
-    """A hold that the store itself shall keep. `ceilings` and `since_s` are those of the line's scopes, in order."""
-
-    line: Line
-    ceilings: tuple[Amount, ...]
-    since_s: tuple[int, ...]
-
-
 class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What one gateway tells and asks in one step. `lease_ms` is how long it may go without another. `journalled`:
     its lines outlive it in a journal, so its leases stay taken after its death until that was replayed.
@@ -135,7 +128,6 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     lease_ms: int
     journalled: bool = False
     lines: tuple[Line, ...] = ()
-    holds: tuple[HoldWish, ...] = ()
     leases: tuple[LeaseWish, ...] = ()
 
 
@@ -152,21 +144,12 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     recalled: bool = False
 
 
-class HoldAnswer(msgspec.Struct, frozen=True, array_like=True):
-    """`refused_by` is the first pool, in the order of the scopes, that has too little, "" where all is well."""
-
-    id: str
-    refused_by: str = ""
-    left: Amount = NOTHING
-
-
 class Reply(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """`now_ms` is the store's clock, `gateways` how many live, `recalled` leases not in the batch that others want."""
 
     now_ms: int
     gateways: int = 1
     leases: tuple[Lease, ...] = ()
-    holds: tuple[HoldAnswer, ...] = ()
     recalled: tuple[tuple[str, int], ...] = ()
 
 

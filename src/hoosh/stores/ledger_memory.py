@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from hoosh.core.booking import expired, fits, leased, over, remaining, told, usage_key, usage_with
+from hoosh.core.booking import expired, leased, over, remaining, told, usage_key, usage_with
 from hoosh.core.errors import StoreFailed
 from hoosh.core.ledger import (
     CLOSED,
@@ -17,8 +17,6 @@ from hoosh.core.ledger import (
     Asked,
     Audit,
     Batch,
-    HoldAnswer,
-    HoldWish,
     Lease,
     LeaseWish,
     Line,
@@ -77,7 +75,6 @@ class MemoryLedger:
         self._gateways[batch.gateway] = _Gateway(now_ms + batch.lease_ms, batch.journalled)
         for line in batch.lines:
             self._book(line)
-        holds = tuple(self._hold(wish) for wish in batch.holds)
         leases = tuple(self._lease(batch.gateway, wish) for wish in batch.leases)
         named = {(wish.pool, wish.window_s) for wish in batch.leases}
         recalled = tuple(
@@ -86,7 +83,7 @@ class MemoryLedger:
             if where not in named and (lease := by.get(batch.gateway)) is not None and _taken_back(lease)
         )
         alive = sum(1 for gateway in self._gateways.values() if gateway.until_ms > now_ms)
-        return Reply(now_ms=now_ms, gateways=alive, leases=leases, holds=holds, recalled=recalled)
+        return Reply(now_ms=now_ms, gateways=alive, leases=leases, recalled=recalled)
 
     async def sweep(self) -> int:
         now_ms = self._now_ms()
@@ -207,17 +204,6 @@ class MemoryLedger:
         self._gateways.pop(gateway, None)
         for by in self._leases.values():
             by.pop(gateway, None)
-
-    def _hold(self, wish: HoldWish) -> HoldAnswer:
-        line = wish.line
-        if line.id in self._lines:
-            return HoldAnswer(line.id)
-        for scope, ceiling, since_s in zip(line.scopes, wish.ceilings, wish.since_s, strict=True):
-            left = self._left(scope.pool, scope.window_s, since_s, ceiling)
-            if not fits(line.held, left):
-                return HoldAnswer(line.id, scope.pool, left)
-        self._lines[line.id] = self._open[line.id] = _replace(line, gateway="")
-        return HoldAnswer(line.id)
 
     def _lease(self, gateway: str, wish: LeaseWish) -> Lease:
         by = self._leases.setdefault((wish.pool, wish.window_s), {})

@@ -125,14 +125,6 @@ def expire(db: sqlite3.Connection, lines: Sequence[Line], now_ms: int) -> None:
     changes.write(db)
 
 
-def set_aside(db: sqlite3.Connection, line: Line) -> None:
-    """Keep a hold of the store's own."""
-    changes = Changes()
-    changes.hold(line, 1)
-    _insert(db, _by_scopes((line,)))
-    changes.write(db)
-
-
 def _by_scopes(lines: Iterable[Line]) -> dict[tuple[Scope, ...], list[Line]]:
     groups: dict[tuple[Scope, ...], list[Line]] = {}
     for line in lines:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
-from hoosh.core.booking import fits, leased, remaining
+from hoosh.core.booking import leased, remaining
 from hoosh.core.errors import StoreFailed
 from hoosh.core.ledger import (
     NOTHING,
@@ -24,8 +24,6 @@ from hoosh.core.ledger import (
     Asked,
     Audit,
     Batch,
-    HoldAnswer,
-    HoldWish,
     Lease,
     LeaseWish,
     Line,
@@ -38,7 +36,7 @@ from hoosh.core.ledger import (
 )
 from hoosh.stores.sqlite import rows
 from hoosh.stores.sqlite import statements as sql
-from hoosh.stores.sqlite.books import book, expire, set_aside
+from hoosh.stores.sqlite.books import book, expire
 from hoosh.stores.sqlite.file import StoreFile, transaction
 
 T = TypeVar("T")
@@ -183,24 +181,10 @@ def _sync(db: sqlite3.Connection, batch: Batch, now_ms: int) -> Reply:
     db.execute(sql.RENEW, (batch.gateway, now_ms + batch.lease_ms, batch.journalled))
     if batch.lines:
         book(db, batch.lines)
-    holds = tuple([_hold(db, wish) for wish in batch.holds])
     leases = tuple([_lease(db, batch.gateway, wish) for wish in batch.leases])
     recalled = _recalled(db, batch)
     (alive,) = db.execute(sql.ALIVE, (now_ms,)).fetchone()
-    return Reply(now_ms=now_ms, gateways=alive, leases=leases, holds=holds, recalled=recalled)
-
-
-def _hold(db: sqlite3.Connection, wish: HoldWish) -> HoldAnswer:
-    line = wish.line
-    if db.execute("SELECT 1 FROM lines WHERE id = ?", (line.id,)).fetchone():
-        return HoldAnswer(line.id)
-    for scope, ceiling, since_s in zip(line.scopes, wish.ceilings, wish.since_s, strict=True):
-        taken = db.execute(sql.TAKEN, (scope.pool, since_s, scope.window_s, None)).fetchone()
-        left = remaining(ceiling, rows.amount(taken))
-        if not fits(line.held, left):
-            return HoldAnswer(line.id, scope.pool, left)
-    set_aside(db, msgspec.structs.replace(line, gateway=""))
-    return HoldAnswer(line.id)
+    return Reply(now_ms=now_ms, gateways=alive, leases=leases, recalled=recalled)
 
 
 def _lease(db: sqlite3.Connection, gateway: str, wish: LeaseWish) -> Lease:
