@@ -106,8 +106,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     target: Target | None
     attempts: int
     usage: Usage
-    micros: int | None = 0
-    priced: Priced = "free"
+    cost_micros: int | None = 0
     stream: bool
     first_event_ns: int
     total_ns: int
@@ -119,6 +118,7 @@ class Account:
     """Everything that one call will owe; its only owner is the engine. Pessimistic: crashed until proven otherwise."""
 
     __slots__ = (
+        "_costed",
         "attempt",
         "billed",
         "call",
@@ -144,12 +144,22 @@ class Account:
         self.billed: Usage | None = None  # once it is known for good
         self.sent = False  # a provider may have got the request, and answered nothing yet that says it costs nothing
         self.quote: Quote = FREE
+        self._costed: tuple[Usage, Quote, int, int | None] | None = None
         self.terms = Terms(pools=())
         self.tried: list[Tried] = []
         self.reported: Usage | None = None
         self.finished = False  # the provider ended an answer itself
         self.seen_chars = 0
         self.first_event_ns = 0
+
+    def cost_micros(self, usage: Usage, audio_ms: int = 0) -> int | None:
+        """What `usage` costs at the attempt's quote; None where that is not known. The reply, its head, the ledger and
+        the log all ask, so the last answer is kept.
+        """
+        costed = self._costed
+        if costed is None or costed[0] is not usage or costed[1] is not self.quote or costed[2] != audio_ms:
+            costed = self._costed = (usage, self.quote, audio_ms, self.quote.cost(usage, audio_ms))
+        return costed[3]
 
     def observe(self, event: Event) -> None:
         kind = type(event)

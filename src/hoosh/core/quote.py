@@ -10,10 +10,10 @@ class Quote(Protocol):
     @property
     def priced(self) -> Priced: ...
 
-    def cost(self, usage: Usage, audio_ms: int) -> int | None:
+    def cost(self, usage: Usage, audio_ms: int = 0) -> int | None:
         """Micro-USD, rounded up once; None where it is not known."""
 
-    def bound(self, input_tokens: int, output_tokens: int, audio_ms: int) -> int:
+    def bound(self, input_tokens: int, output_tokens: int, audio_ms: int = 0) -> int:
         """Micro-USD that no usage within these bounds passes; 0 where it is not known."""
 
 
@@ -22,10 +22,10 @@ class Free:
 
     priced: Priced = "free"
 
-    def cost(self, usage: Usage, audio_ms: int) -> int:  # noqa: ARG002
+    def cost(self, usage: Usage, audio_ms: int = 0) -> int:  # noqa: ARG002
         return 0
 
-    def bound(self, input_tokens: int, output_tokens: int, audio_ms: int) -> int:  # noqa: ARG002
+    def bound(self, input_tokens: int, output_tokens: int, audio_ms: int = 0) -> int:  # noqa: ARG002
         return 0
 
 

@@ -121,7 +121,7 @@ class Engine:
                 events = decoder.feed(piece) if piece else decoder.eof()
         self._world.settler.commit(account)
         usage = account.billed or Usage()
-        if not sink.started and (cost_micros := account.quote.cost(usage, 0)) is not None:
+        if not sink.started and (cost_micros := account.cost_micros(usage)) is not None:
             headers.append((b"x-hoosh-cost-micro-usd", b"%d" % cost_micros))
             sink.head(encoder.content_type, headers)
         await sink.close(encoder.finish(usage))
@@ -202,7 +202,7 @@ class Engine:
             created_s=clock.unix_s(),
             provider=opened.backend.name,
             model=opened.attempt.target.model,
-            cost=account.quote.cost,
+            cost=account.cost_micros,
             input_tokens=input_guess(account.call.request) if account.call.request.stream else 0,
             first_event_ns=account.first_event_ns - arrived_ns,
             elapsed_ns=lambda: clock.monotonic_ns() - arrived_ns,

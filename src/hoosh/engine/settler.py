@@ -55,7 +55,7 @@ class Settler:
         if hold is None:
             return
         account.hold = None
-        cost_micros = account.quote.cost(usage, 0)
+        cost_micros = account.cost_micros(usage)
         self._budgets.settle(
             Settlement(
                 id=hold.id,
@@ -80,8 +80,7 @@ class Settler:
             target=account.attempt.target if account.attempt else None,
             attempts=account.attempt.n if account.attempt else 0,
             usage=usage,
-            micros=account.quote.cost(usage, 0),
-            priced=account.quote.priced,
+            cost_micros=account.cost_micros(usage),
             stream=call.request.stream,
             first_event_ns=max(0, account.first_event_ns - call.arrived_ns),
             total_ns=self._clock.monotonic_ns() - call.arrived_ns,

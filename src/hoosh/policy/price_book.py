@@ -11,8 +11,9 @@ import msgspec
 from hoosh.core.errors import Unpriced
 from hoosh.core.ledger import Priced
 from hoosh.core.plan import Target
+from hoosh.core.quote import FREE, Quote
 from hoosh.core.usage import Usage
-from hoosh.policy.prices import FREE, Price, bound_micros, cost_micros, dearest
+from hoosh.policy.prices import Price, bound_micros, cost_micros, dearest
 
 UnknownPrice = Literal["deny", "estimate", "allow"]
 
@@ -41,7 +42,6 @@ class PriceQuote(msgspec.Struct, frozen=True):
         return 0 if self.price is None else bound_micros(self.price, input_tokens, output_tokens, audio_ms)
 
 
-_FREE = PriceQuote(FREE, "free")
 _UNKNOWN = PriceQuote(None, "unknown")
 
 
@@ -61,12 +61,12 @@ class PriceRule(msgspec.Struct, frozen=True):
 
 def quoted(
     price: Price | None, *, local: bool, unknown: UnknownPrice, guess: Callable[[], Price | None]
-) -> PriceQuote | None:
+) -> Quote | None:
     """What is asked for a call whose price may not be known; None where it may not be made."""
     if price is not None:
         return PriceQuote(price, "known")
     if local:
-        return _FREE
+        return FREE
     if unknown == "deny":
         return None
     guessed = guess() if unknown == "estimate" else None
@@ -85,9 +85,9 @@ class PriceBook:
         self._rules = tuple(rules)
         self._unknown = unknown
         self._table: Published | None = None
-        self._memo: dict[tuple[Target, str], PriceQuote] = {}
+        self._memo: dict[tuple[Target, str], Quote] = {}
 
-    def quote(self, target: Target, kind: str) -> PriceQuote:
+    def quote(self, target: Target, kind: str) -> Quote:
         """`kind` is the provider's type. Raises: Unpriced, where the price is unknown and the policy is to deny."""
         found = self._memo.get((target, kind))
         return self._look_up(target, kind) if found is None else found
@@ -99,7 +99,7 @@ class PriceBook:
             return own
         return self._published().price(kind, target.model)
 
-    def _look_up(self, target: Target, kind: str) -> PriceQuote:
+    def _look_up(self, target: Target, kind: str) -> Quote:
         found = quoted(
             self.price(target, kind),
             local=target.local,

@@ -37,6 +37,7 @@ def fields(receipt: Receipt) -> dict[str, object]:
         "input_tokens": receipt.usage.input,
         "output_tokens": receipt.usage.output,
         "usage": receipt.usage.source,
+        "cost_micro_usd": receipt.cost_micros,
         "first_event_us": receipt.first_event_ns // 1000,
         "total_us": receipt.total_ns // 1000,
     }

@@ -9,7 +9,7 @@ from hoosh.core.errors import Unpriced
 from hoosh.core.plan import Target
 from hoosh.core.quote import Quote
 from hoosh.core.usage import Usage
-from hoosh.policy.price_book import MEMO_ENTRIES, PriceBook, PriceRule, UnknownPrice, quoted
+from hoosh.policy.price_book import MEMO_ENTRIES, PriceBook, PriceQuote, PriceRule, UnknownPrice, quoted
 from hoosh.policy.price_table import PriceTable, price_table
 from hoosh.policy.prices import FREE, Price, Rates
 from hoosh.ports import Prices
@@ -89,7 +89,7 @@ def test_a_rule_is_held_against_name_type_and_model(provider: str, model: str, k
 def test_the_first_rule_that_fits_counts() -> None:
     first = Price(rates=Rates(input=MILLION))
     prices = book(PriceRule("*", "sm*", first), PriceRule("openai", "small", OWN))
-    assert prices.quote(Target("openai", "small"), "openai").price == first
+    assert prices.quote(Target("openai", "small"), "openai") == PriceQuote(first, "known")
 
 
 def test_a_local_model_may_have_a_price_of_its_own() -> None:

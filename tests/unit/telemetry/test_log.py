@@ -80,6 +80,7 @@ def test_a_line_has_the_allowed_fields_and_no_others() -> None:
         "input_tokens": 5,
         "output_tokens": 7,
         "usage": "reported",
+        "cost_micro_usd": 0,
         "first_event_us": 1500,
         "total_us": 2500,
     }
