@@ -45,7 +45,7 @@ ALLOWED = {
         "provider_model",
         "attempts",
     ),
-    *("stream", "input_tokens", "output_tokens", "usage", "first_event_us", "total_us"),
+    *("stream", "input_tokens", "output_tokens", "usage", "cost_micro_usd", "first_event_us", "total_us"),
 }
 
 
