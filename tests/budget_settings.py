@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+import postgres_server
 from gateway import QUIET
 from hoosh.app import Gateway
+from hoosh.stores.postgres.database import Database
+from hoosh.stores.postgres.ledger import PostgresLedger
 
 SMALL = f"{QUIET}[[budgets]]\nname = 'small'\n"
 BIG = "[[budgets]]\nname = 'big'\n"
@@ -41,8 +44,16 @@ def pool(name: str) -> Told:
     return lambda gateway: getattr(gateway.budgeting.pools["small"].pool, name)
 
 
+def database(gateway: Gateway) -> Database:
+    ledger = gateway.budgeting.ledger
+    assert isinstance(ledger, PostgresLedger)
+    return ledger.database
+
+
 DAY = SMALL + "period = 'day'\n"
 CAP = SMALL + "capacity = 9999\n"
+URL = postgres_server.shared().url
+POSTGRES = f"{QUIET}[store]\nkind = 'postgres'\nurl = '{URL}'\n"
 # (key, one file, another, what is looked at, what it is under each)
 BUDGET_ROWS: tuple[Cells, ...] = (
     ("budgets.capacity", SMALL, CAP, ceiling, (-1, -1, -1), (9999, -1, -1)),
@@ -65,6 +76,9 @@ BUDGET_ROWS: tuple[Cells, ...] = (
     ("budgets.overrides.capacity_audio_s", CAP + OTHER, CAP + OTHER + "capacity_audio_s = 5\n", ceiling, (-1, -1, -1), (-1, -1, 5000)),
     ("budgets.overrides.since", CAP + OTHER, CAP + OTHER + "since = 2098-01-01T00:00:00Z\n", ceiling, (-1, -1, -1), (9999, -1, -1)),
     ("store.kind", QUIET, QUIET + "[store]\nkind = 'memory'\n", lambda gateway: type(gateway.budgeting.ledger).__name__, "SQLiteLedger", "MemoryLedger"),
+    ("store.url", POSTGRES, POSTGRES.replace(URL, f"{URL}?application_name=me"), lambda gateway: vars(database(gateway))["_manner"]["dsn"], URL, f"{URL}?application_name=me"),
+    ("store.namespace", POSTGRES, POSTGRES + "namespace = 'mine'\n", lambda gateway: database(gateway).schema, "hoosh", "mine"),
+    ("store.allow_volatile", POSTGRES, POSTGRES + "allow_volatile = true\n", lambda gateway: vars(database(gateway))["_allow_volatile"], False, True),
     ("store.durability", QUIET, QUIET + "[store]\ndurability = 'durable'\n", lambda gateway: gateway.budgeting.escrow._durable, False, True),
     ("store.lease_s", QUIET, QUIET + "[store]\nlease_s = 7\n", lambda gateway: gateway.budgeting.courier.manner.lease_s, 30, 7),
     ("store.keep_days", QUIET, QUIET + "[store]\nkeep_days = 1\n", lambda gateway: gateway.budgeting.courier.manner.keep_s, 90 * 86_400, 86_400),

@@ -49,7 +49,10 @@ def test_make_targets_exist() -> None:
 def test_configuration_in_a_document_is_right(document: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "hoosh.toml"
     file.write_text(text, "utf-8")
-    environ = dict.fromkeys(re.findall(r"\$([A-Z_]+)", text), "a-key-of-some-length")
+    environ = {
+        name: "postgresql://db.example/hoosh" if name.endswith("URL") else "a-key-of-some-length"
+        for name in re.findall(r"\$([A-Z_]+)", text)
+    }
     try:
         load(file, environ, known_types())
     except ConfigError as error:

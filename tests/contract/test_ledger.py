@@ -1,6 +1,7 @@
 """The contract of ports.Ledger. Each store brings a `Bank`: ledgers on one store, and a hand on its clock."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import postgres_server
 from hoosh.core.errors import StoreFailed
 from hoosh.core.ledger import (
     NO_CEILING,
@@ -25,6 +27,8 @@ from hoosh.core.ledger import (
 )
 from hoosh.ports import Ledger
 from hoosh.stores.ledger_memory import MemoryLedger
+from hoosh.stores.postgres.database import Database
+from hoosh.stores.postgres.ledger import PostgresLedger
 from hoosh.stores.sqlite.file import StoreFile
 from hoosh.stores.sqlite.ledger import SQLiteLedger
 
@@ -85,7 +89,32 @@ async def sqlite() -> AsyncIterator[Bank]:
             await ledger.close()
 
 
-BANKS = [pytest.param(memory, id="memory"), pytest.param(sqlite, id="sqlite")]
+@asynccontextmanager
+async def postgres() -> AsyncIterator[Bank]:
+    """The server's clock is set aside: `machine_ms` is the one thing that reads it."""
+    database = Database(postgres_server.shared().url, f"t_{secrets.token_hex(8)}")
+    clock = "CREATE OR REPLACE FUNCTION machine_ms() RETURNS bigint LANGUAGE sql AS $$ SELECT {}::bigint $$"
+    now = [1_700_000_000_000]
+
+    async def pass_ms(ms: int) -> None:
+        now[0] += ms
+        await database.rows(clock.format(now[0]))
+
+    ledger = PostgresLedger(database)
+    epoch = await ledger.open()
+    await pass_ms(0)
+    try:
+        yield Bank(ledger, pass_ms, epoch)
+    finally:
+        await database.rows(f"DROP SCHEMA {database.schema} CASCADE")
+        await ledger.close()
+
+
+BANKS = [
+    pytest.param(memory, id="memory"),
+    pytest.param(sqlite, id="sqlite"),
+    pytest.param(postgres, id="postgres"),
+]
 
 
 @pytest.fixture(params=BANKS)

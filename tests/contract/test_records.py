@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import sqlite3
 import stat
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import postgres_server
 from hoosh.core.errors import StoreFailed
 from hoosh.ports import Records
+from hoosh.stores.postgres.database import Database
+from hoosh.stores.postgres.records import PostgresRecords
 from hoosh.stores.records_memory import MemoryRecords
 from hoosh.stores.sqlite.file import StoreFile, transaction
 from hoosh.stores.sqlite.migrations import MIGRATIONS, Migration
@@ -21,10 +25,13 @@ from hoosh.stores.sqlite.records import SQLiteRecords
 Make = Callable[[], Records]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if request.param == "memory":
         return MemoryRecords
+    if request.param == "postgres":
+        schema = f"t_{secrets.token_hex(8)}"
+        return lambda: PostgresRecords(Database(postgres_server.shared().url, schema))
     return lambda: SQLiteRecords(StoreFile(tmp_path / "data" / "hoosh.db"))
 
 

@@ -1,6 +1,7 @@
 """Budgets over HTTP by a real gateway: three dialects of clients, books that survive a kill, and what calls cost."""
 
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import postgres_server
 from gateway import PATIENCE_S, QUIET, Provider, Running, clean_environ, one_provider, provider, running, serving
 from hoosh import HooshClient
 
@@ -244,9 +246,21 @@ def test_gateways_on_one_store_share_a_rate(fake: Provider, tmp_path: Path) -> N
             assert lefts[-1] < 50  # which thirty calls alone would not have come to
 
 
-def test_two_gateways_share_one_budget_to_the_last_call_and_not_beyond(fake: Provider, tmp_path: Path) -> None:
+def in_sqlite() -> str:
+    return ""
+
+
+def in_postgres() -> str:
+    url = postgres_server.shared().url
+    return f"[store]\nkind = 'postgres'\nurl = '{url}'\nnamespace = 't_{secrets.token_hex(8)}'\n"
+
+
+@pytest.mark.parametrize("store", [in_sqlite, in_postgres])
+def test_two_gateways_share_one_budget_to_the_last_call_and_not_beyond(
+    fake: Provider, tmp_path: Path, store: Callable[[], str]
+) -> None:
     # Each call may take 38 (2 of input, 16 of its message, 20 of output) and takes 5.
-    config = one_provider(fake.url) + '[[budgets]]\nname = "default"\ncapacity = 1000\n'
+    config = one_provider(fake.url) + '[[budgets]]\nname = "default"\ncapacity = 1000\n' + store()
     ask = {"model": "echo", "messages": HI, "max_tokens": 20}
 
     def until_refused(gateway: Running) -> int:

@@ -2,12 +2,12 @@
 
 import os
 import secrets
-import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hoosh.app.stores import ledger_of
 from hoosh.config.schema import BudgetConfig, Config, OverrideConfig
 from hoosh.core.errors import ConfigError
 from hoosh.core.ledger import UNLIMITED, Amount
@@ -22,11 +22,8 @@ from hoosh.engine.reservations import Reservations
 from hoosh.http.routes import Route
 from hoosh.http.tokens import Tokens
 from hoosh.http.usage import UsagePages
-from hoosh.ports import Clock, Ledger
-from hoosh.stores.ledger_memory import MemoryLedger
+from hoosh.ports import Clock
 from hoosh.stores.spool import SpoolFile, left_behind
-from hoosh.stores.sqlite.file import StoreFile
-from hoosh.stores.sqlite.ledger import SQLiteLedger
 
 PERIODS: tuple[Period, ...] = ("none", "hour", "day", "week", "month")
 ALERTS = (80, 95)
@@ -38,7 +35,7 @@ class Budgeting:
     def __init__(self, config: Config, directory: Path, clock: Clock) -> None:
         self._config = config
         self.pools = Pools(pools_of(config), zone)
-        self.ledger = _ledger(config, directory)
+        self.ledger = ledger_of(config, directory)
         gateway = f"{os.getpid():x}-{secrets.token_hex(6)}"
         self._journals = directory / "journals"
         is_lasting = config.store.kind != "memory" and config.store.durability == "balanced"
@@ -150,9 +147,3 @@ def _ceiling(limits: BudgetConfig | OverrideConfig) -> Amount:
 
 def _unix_s(moment: datetime) -> int:
     return int(moment.timestamp())
-
-
-def _ledger(config: Config, directory: Path) -> Ledger:
-    if config.store.kind == "memory":
-        return MemoryLedger(lambda: time.time_ns() // 1_000_000)
-    return SQLiteLedger(StoreFile(directory / "hoosh.db"))

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from hoosh.app.stores import records_of
 from hoosh.config.checks import is_loopback
 from hoosh.config.schema import Config, KeyConfig
 from hoosh.core.errors import ConfigError
@@ -13,12 +14,9 @@ from hoosh.engine.key_ring import KeyRing, RingRules
 from hoosh.http.admin import Admin
 from hoosh.http.routes import App, Gate, Route
 from hoosh.http.strangers import Strangers
-from hoosh.ports import Clock, Records
+from hoosh.ports import Clock
 from hoosh.stores.memory import StaticKeys
 from hoosh.stores.pepper_file import PepperFile
-from hoosh.stores.records_memory import MemoryRecords
-from hoosh.stores.sqlite.file import StoreFile
-from hoosh.stores.sqlite.records import SQLiteRecords
 
 
 class KeyRoom:
@@ -27,7 +25,7 @@ class KeyRoom:
     def __init__(self, config: Config, directory: Path, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._records = _records(config, directory)
+        self._records = records_of(config, directory)
         wanted = config.keys_store
         self.peppers = PepperFile(
             directory / "hoosh.pepper",
@@ -98,9 +96,3 @@ def _principal(key: KeyConfig) -> Principal:
         expires_s=int(key.expires.timestamp()) if key.expires else None,
         limits=KeyLimits(key.rpm, key.tpm, key.concurrency),
     )
-
-
-def _records(config: Config, directory: Path) -> Records:
-    if config.store.kind == "memory":
-        return MemoryRecords()
-    return SQLiteRecords(StoreFile(directory / "hoosh.db"))

@@ -18,6 +18,7 @@ from hoosh.core.money import micros_of_usd
 _TOKEN_CHARS = 16
 _GLOB = re.compile(r"[*?\[]")
 _PEPPER_CHARS = 32
+_SCHEMES = {"postgres": ("postgresql", "postgres")}
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
@@ -31,6 +32,7 @@ def check(config: Config, known_types: Collection[str], broken: Collection[Place
         *_peppers(config),
         *_pools(config, broken),
         *_limits(config),
+        *_store(config, broken),
         *_types(config, known_types),
         *_prices(config, known_types, broken),
         *_urls(config),
@@ -132,6 +134,21 @@ def _limits(config: Config) -> Iterator[Problem]:
         before = first.setdefault((row.provider, row.model), index)
         if before != index:
             yield problem_at(("limits", index, "model"), f"{quoted(row.model)} is limited by limits[{before}] already")
+
+
+def _store(config: Config, broken: Collection[Place]) -> Iterator[Problem]:
+    """The URL is not said: it may hold a password."""
+    store, place = config.store, ("store", "url")
+    if place in broken or ("store", "kind") in broken:
+        return
+    schemes = _SCHEMES.get(store.kind, ())
+    if store.url is None:
+        if schemes:
+            yield problem_at(place, f"is missing; a store in {store.kind} has one, as {schemes[0]}://HOST/...")
+    elif not schemes:
+        yield problem_at(place, f'has no meaning where store.kind is "{store.kind}"')
+    elif store.url.reveal().partition("://")[0] not in schemes:
+        yield problem_at(place, f'expected a URL that begins with "{schemes[0]}://"')
 
 
 def _goes_round(name: str, parents: dict[str, str]) -> bool:

@@ -342,9 +342,29 @@ class PriceConfig(_Table, frozen=True):
 
 class StoreConfig(_Table, frozen=True):
     kind: Annotated[
-        Literal["sqlite", "memory"],
-        Meta(description="Where budgets, keys and usage are kept: `hoosh.db` beside the models, or only in memory."),
+        Literal["sqlite", "memory", "postgres"],
+        Meta(
+            description="Where budgets, keys and usage are kept: `hoosh.db` beside the models, only in memory, or "
+            "where gateways of many machines reach it (docs/stores.md)."
+        ),
     ] = "sqlite"
+    url: Annotated[
+        Secret | None,
+        Meta(
+            description="Where the store is that is not on this machine.",
+            examples=["$HOOSH_STORE_URL", "postgresql://hoosh@db.example/hoosh?sslmode=verify-full"],
+        ),
+    ] = None
+    namespace: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z_][a-z0-9_]{0,62}$",
+            description="What keeps several hooshes apart on one server: the name of a schema in PostgreSQL.",
+        ),
+    ] = "hoosh"
+    allow_volatile: Annotated[
+        bool, Meta(description="Whether a server will do that may forget in a crash what it has said to have.")
+    ] = False
     durability: Annotated[
         Literal["balanced", "durable"],
         Meta(

@@ -249,11 +249,12 @@ BASE: dict[str, dict[str, Any]] = {
 }
 INSTEAD = {("prices", "per_request_usd"): {"audio_input_usd_per_minute": 0.25}}
 TOKENS = {"input_usd_per_mtok": 1.5, "output_usd_per_mtok": 2.5}
-BESIDE = {
+BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("prices", "input_usd_per_mtok"): TOKENS,
     ("prices", "output_usd_per_mtok"): TOKENS,
     ("prices", "cached_input_usd_per_mtok"): TOKENS,
     ("prices", "cache_write_usd_per_mtok"): TOKENS,
+    ("store", "url"): {"kind": "postgres"},
 }
 SPECIAL = {
     **{("keys", field): ["other"] for field in ("agents", "models", "pools", "routes")},
@@ -261,6 +262,7 @@ SPECIAL = {
     ("keys_store", "pepper"): HIDDEN * 3,
     ("keys_store", "previous_pepper"): HIDDEN * 3,
     ("keys", "token"): HIDDEN + "2",
+    ("store", "url"): "postgresql://hoosh@127.0.0.1/hoosh",
     ("providers", "type"): "ollama",
     ("providers", "base_url"): "http://other",
     ("providers", "api_key"): HIDDEN,
@@ -341,7 +343,7 @@ def test_every_key_changes_what_is_loaded(write: Write, section: str, field: msg
         assert before == field.default
     if section not in BASE:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        assert loaded({}, {f"HOOSH_{section}__{field.name}".upper(): text}) == after
+        assert loaded(BESIDE.get(key, {}), {f"HOOSH_{section}__{field.name}".upper(): text}) == after
 
 
 def test_aliases_change_what_is_loaded(write: Write) -> None:

@@ -36,7 +36,7 @@ def test_the_files_in_docs_are_up_to_date(name: str, content: bytes) -> None:
 
 
 def test_the_walk_sees_every_key() -> None:
-    assert len(ALL) == 113
+    assert len(ALL) == 116
     assert list(SCHEMA["properties"]) == list(Config.__struct_fields__)
 
 
@@ -126,10 +126,12 @@ def test_the_example_loads_and_changes_nothing(tmp_path: Path) -> None:
 
 def test_the_example_loads_with_every_setting_uncommented(tmp_path: Path) -> None:
     path = tmp_path / "hoosh.toml"
-    path.write_text(re.sub(r"(?m)^#(?=[\[a-z\"])", "", example()), encoding="utf-8")
+    text = re.sub(r"(?m)^#(?=[\[a-z\"])", "", example())
+    # A url is for a store that has one.
+    path.write_text(text.replace('kind = "sqlite"', 'kind = "postgres"'), encoding="utf-8")
     for name in ("ca.pem", "model.gguf", "hoosh.db"):
         (tmp_path / name).touch()
-    environ = {"LAPTOP_TOKEN": "0123456789abcdef", "OPENAI_API_KEY": "k", "HOOSH_STORE_URL": "u"}
+    environ = {"LAPTOP_TOKEN": "0123456789abcdef", "OPENAI_API_KEY": "k", "HOOSH_STORE_URL": "postgresql://h/d"}
     config = load(path, {**environ, "HOOSH_PEPPER": "p" * 32, "OLD_PEPPER": "o" * 32}, TYPES)
     assert (config.server, config.retry, config.discovery, config.logging) == (
         Config().server,

@@ -1,0 +1,46 @@
+"""Which store the ledger and the keys are in. What reaches a server is loaded only where it is used."""
+
+import time
+from pathlib import Path
+
+from hoosh.config.schema import Config
+from hoosh.ports import Ledger, Records
+from hoosh.stores.ledger_memory import MemoryLedger
+from hoosh.stores.postgres.database import Database
+from hoosh.stores.postgres.ledger import PostgresLedger
+from hoosh.stores.postgres.records import PostgresRecords
+from hoosh.stores.records_memory import MemoryRecords
+from hoosh.stores.sqlite.file import StoreFile
+from hoosh.stores.sqlite.ledger import SQLiteLedger
+from hoosh.stores.sqlite.records import SQLiteRecords
+
+
+def ledger_of(config: Config, directory: Path) -> Ledger:
+    """Raises ConfigError where what it needs is not installed."""
+    match config.store.kind:
+        case "memory":
+            return MemoryLedger(lambda: time.time_ns() // 1_000_000)
+        case "sqlite":
+            return SQLiteLedger(_file(directory))
+        case "postgres":
+            return PostgresLedger(database_of(config))
+
+
+def records_of(config: Config, directory: Path) -> Records:
+    """Raises as `ledger_of` does."""
+    match config.store.kind:
+        case "memory":
+            return MemoryRecords()
+        case "sqlite":
+            return SQLiteRecords(_file(directory))
+        case "postgres":
+            return PostgresRecords(database_of(config))
+
+
+def database_of(config: Config) -> Database:
+    store = config.store
+    return Database(store.url.reveal() if store.url else "", store.namespace, allow_volatile=store.allow_volatile)
+
+
+def _file(directory: Path) -> StoreFile:
+    return StoreFile(directory / "hoosh.db")

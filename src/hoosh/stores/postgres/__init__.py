@@ -1,0 +1,1 @@
+"""PostgreSQL: budgets and keys of gateways on any number of machines."""
