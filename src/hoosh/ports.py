@@ -182,6 +182,12 @@ class Responses(Protocol):
     async def drop(self, owner: str, response_id: str) -> bool:
         """Whether it was there."""
 
+    async def end(self, owner: str, response_id: str) -> bool:
+        """Ask the process that runs it to end it; whether there is one."""
+
+    async def ending(self) -> Sequence[tuple[str, str]]:
+        """Owner and id of those that run in this process and shall end."""
+
     async def close(self) -> None: ...
 
 

@@ -1,9 +1,15 @@
 """ports.Responses, over every store of them."""
 
 import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hoosh.core.errors import StoreFailed
@@ -11,7 +17,7 @@ from hoosh.core.kept import Bounds, KeptResponse
 from hoosh.http.responses import died
 from hoosh.ports import Responses
 from hoosh.stores.responses_memory import MemoryResponses
-from hoosh.stores.responses_sqlite import SQLiteResponses
+from hoosh.stores.sqlite.responses import SQLiteResponses
 
 BOUNDS = Bounds(age_s=100, entries=3, size_bytes=100)
 
@@ -157,14 +163,31 @@ def _sqlite(path: Path, clock: HandClock) -> SQLiteResponses:
     return SQLiteResponses(path, BOUNDS, clock, died)
 
 
+RUNNING = KeptResponse(id="b", owner="me", created_s=1000, response=b'{"id":"b"}', context=b"[]", running=True)
+
+
+KEEP_AND_DIE = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+from hoosh.core.kept import Bounds, KeptResponse
+from hoosh.stores.sqlite.responses import SQLiteResponses
+
+async def work():
+    clock = SimpleNamespace(unix_s=lambda: 1000)
+    store = SQLiteResponses(Path(sys.argv[1]), Bounds(age_s=100, entries=3, size_bytes=100), clock, bytes)
+    for name, response, context in (("a", b"{}", b"[1]"), ("b", b'{"id":"b"}', b"[]")):
+        row = dict(id=name, owner="me", created_s=1000, response=response, context=context, running=name == "b")
+        await store.put(KeptResponse(**row))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(work())
+"""
+
+
 def test_a_file_outlives_its_gateway_and_what_ran_has_failed(tmp_path: Path) -> None:
-    async def first() -> None:
-        store = _sqlite(tmp_path / "r.db", HandClock())
-        await store.put(kept("a"))
-        await store.put(
-            KeptResponse(id="b", owner="me", created_s=1000, response=b'{"id":"b"}', context=b"[]", running=True)
-        )
-        # The process dies here: nothing is closed.
+    first = subprocess.run([sys.executable, "-c", KEEP_AND_DIE, str(tmp_path / "r.db")], check=False)
+    assert first.returncode == -signal.SIGKILL
 
     async def second() -> None:
         store = _sqlite(tmp_path / "r.db", HandClock())
@@ -178,8 +201,69 @@ def test_a_file_outlives_its_gateway_and_what_ran_has_failed(tmp_path: Path) -> 
         assert await ids(store) == {"b", "c", "d"}
         await store.close()
 
-    asyncio.run(first())
     asyncio.run(second())
+
+
+def test_what_runs_in_another_process_runs_on_until_it_is_asked_to_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        one, other = (_sqlite(tmp_path / "r.db", HandClock()) for _ in range(2))
+        assert not await other.end("me", "b")
+        await one.put(RUNNING)
+        assert await other.get("me", "b") == RUNNING
+        assert not await other.end("you", "b")
+        assert list(await one.ending()) == []
+        assert await other.end("me", "b")
+        assert list(await one.ending()) == [("me", "b")]
+        assert list(await other.ending()) == []
+        await one.put(msgspec.structs.replace(RUNNING, running=False))
+        assert not await other.end("me", "b")
+        assert list(await one.ending()) == []
+        for store in (one, other):
+            await store.close()
+        assert not list((tmp_path / "r.runners").iterdir())
+
+    asyncio.run(work())
+
+
+def test_bounds_are_those_of_all_processes(tmp_path: Path) -> None:
+    async def work() -> None:
+        stores = [_sqlite(tmp_path / "r.db", HandClock()) for _ in range(2)]
+        for n, name in enumerate("abcd"):
+            await stores[n % 2].put(kept(name))
+        assert [await ids(store) for store in stores] == [{"b", "c", "d"}] * 2
+        for store in stores:
+            await store.close()
+
+    asyncio.run(work())
+
+
+def test_a_file_of_the_first_kind_is_taken_over_with_what_it_has(tmp_path: Path) -> None:
+    """As it was made when one gateway at a time used it."""
+    with closing(sqlite3.connect(tmp_path / "r.db")) as db, db:
+        db.execute(
+            "CREATE TABLE responses (seq INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, id TEXT NOT NULL, "
+            "created_s INTEGER NOT NULL, running INTEGER NOT NULL, response BLOB NOT NULL, context BLOB NOT NULL, "
+            "size_bytes INTEGER NOT NULL, UNIQUE (owner, id))"
+        )
+        for name, running in (("a", 0), ("b", 1), ("c", 0)):
+            row = ("me", name, 1000, running, b"{}", b"[1]", 5)
+            db.execute(
+                "INSERT INTO responses (owner, id, created_s, running, response, context, size_bytes) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+    async def work() -> None:
+        store = _sqlite(tmp_path / "r.db", HandClock())
+        assert await store.get("me", "a") == kept("a")
+        found = await store.get("me", "b")
+        assert found is not None
+        assert (found.running, b"failed" in found.response) == (False, True)
+        await store.put(kept("d"))
+        assert await ids(store) == {"b", "c", "d"}
+        await store.close()
+
+    asyncio.run(work())
 
 
 def test_nothing_is_made_before_there_is_something_to_keep(tmp_path: Path) -> None:

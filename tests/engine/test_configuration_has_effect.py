@@ -373,6 +373,7 @@ SERVED = (
     ("server.body_timeout_s", "[server]\nbody_timeout_s = 7\n", "body_timeout_s", 60, 7),
     ("server.header_limit_bytes", "[server]\nheader_limit_bytes = 2048\n", "head_limit_bytes", 32768, 2048),
     ("server.drain_s", "[server]\ndrain_s = 7\n", "drain_s", 30, 7),
+    ("server.workers", "[server]\nworkers = 7\n", "workers", 1, 7),
     ("logging.level", "[logging]\nlevel = 'error'\n", "level", "INFO", "ERROR"),
     ("logging.format", "[logging]\nformat = 'text'\n", "entry", "{", "WARNING hoosh: here"),
     ("logging.format", "[logging]\nformat = 'text'\n", "line", "as_json", "as_text"),
@@ -443,8 +444,9 @@ def test_a_key_changes_the_embedded_engine(row: Row, tmp_path: Path) -> None:
 SERVE = """
 import asyncio, json, logging, os, sys
 from pathlib import Path
-import hoosh.http.server as server, hoosh.telemetry.log as log
+import hoosh.telemetry.log as log
 from hoosh import cli
+from hoosh.app import serving, workers
 
 class Socket:
     def getsockname(self): return ("", 1)
@@ -460,15 +462,17 @@ async def serve(app, listening, settings, stopping):
     told.update(level=logging.getLevelName(root.level), entry=entry if entry[0] != "{" else "{", drain_s=settings.drain_s)
     told.update({name: getattr(settings.door, name) for name in settings.door.__struct_fields__})
 class Journal(log.LineJournal):
-    def __init__(self, stream, line):
+    def __init__(self, stream, line, *, is_shared=False):
         told["line"] = line.__name__
-        super().__init__(stream, line)
-server.listen, server.serve, log.LineJournal = listen, serve, Journal
+        super().__init__(stream, line, is_shared=is_shared)
+async def serve_workers(plan, say):
+    told["workers"] = plan.config.server.workers
+    return 0
+serving.listen, serving.serve, serving.LineJournal, workers.serve_workers = listen, serve, Journal, serve_workers
 lines = []
 for name in sys.argv[1:]:
-    told = {}
-    config, path = cli._load(Path(name), os.environ)
-    asyncio.run(cli._serve(config, path))
+    told = {"workers": 1}
+    cli.serve(config=Path(name))
     lines.append(told)
 print("\\n" + json.dumps(lines))
 """

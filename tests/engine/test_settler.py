@@ -8,7 +8,8 @@ from hoosh.core.events import Finish, Metered, Raw, Text
 from hoosh.core.ledger import Amount
 from hoosh.core.plan import Attempt, Target
 from hoosh.core.usage import Usage
-from hoosh.engine.settler import STATUS_CLIENT_LEFT, Settler, usage_of
+from hoosh.engine.settler import STATUS_CLIENT_LEFT, Settler
+from hoosh.policy.estimate import usage_of
 
 ONE, TWO = Target("one", "m"), Target("two", "m")
 

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
 import msgspec
 
 from hoosh.app.budgets import Budgeting
 from hoosh.app.clock import SystemClock
-from hoosh.app.engines import chat_engine, embedding_engine, stored_name
+from hoosh.app.engines import preload, stored_name, supervisors
 from hoosh.app.keys import KeyRoom
 from hoosh.app.limiting import limiting, of_provider
+from hoosh.app.network import transport_settings
+from hoosh.app.place import Place
 from hoosh.app.prices import price_book
 from hoosh.config.schema import Config, ProviderConfig
 from hoosh.core.asked import Operation
@@ -55,10 +57,9 @@ from hoosh.http.request import Limits, new_id
 from hoosh.http.responses import Responses, died
 from hoosh.http.routes import App, Endpoint, Gate, Route
 from hoosh.http.strangers import Strangers
-from hoosh.local.embedded import EmbeddedTransport
+from hoosh.local.embedded import EmbeddedTransport, LocalEngine
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
-from hoosh.local.supervisor import Supervisor
 from hoosh.ports import Journal, Reply, Transport
 from hoosh.ports import Responses as ResponseStore
 from hoosh.providers import Provider
@@ -68,11 +69,9 @@ from hoosh.providers.registry import known_types as known_types
 from hoosh.stores.limits_memory import MemoryLimits
 from hoosh.stores.memory import StaticKeys
 from hoosh.stores.responses_memory import MemoryResponses
-from hoosh.stores.responses_sqlite import SQLiteResponses
+from hoosh.stores.sqlite.responses import SQLiteResponses
 from hoosh.transport.pool import HTTPTransport
-from hoosh.transport.proxy import Proxies, proxies_from
 from hoosh.transport.record import RecordingFile, RecordingTransport
-from hoosh.transport.settings import TransportSettings
 
 # What the file names comes first, then what is found, then the small model of our own.
 FOUND_PRIORITY = 20
@@ -97,29 +96,32 @@ class Gateway:
     """Everything of one process. `open` looks around and starts what runs in the background, `close` ends it."""
 
     def __init__(
-        self, config: Config, environ: Mapping[str, str], journal: Journal, recording: RecordingFile | None = None
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        journal: Journal,
+        recording: RecordingFile | None = None,
+        place: Place = Place(),  # noqa: B008 - frozen
     ) -> None:
         self.config = config
         self._environ = environ
         self._journal = journal
         self.clock = SystemClock()
         self.store = ModelStore(default_root(environ))
-        self.http = HTTPTransport(_transport_settings(config, environ))
-        self.supervisors = {
-            settings.alias: Supervisor(settings, self.http)
-            for settings in (chat_engine(config, self.store), embedding_engine(config, self.store))
-            if settings is not None
-        }
-        running = {stored_name(name): supervisor for name, supervisor in self.supervisors.items()}
+        self.http = HTTPTransport(transport_settings(config, environ))
+        self.place = place
+        self.supervisors = supervisors(config, self.store, self.http) if place.engines is None else {}
+        self.engines: Mapping[str, LocalEngine] = self.supervisors if place.engines is None else place.engines
+        running = {stored_name(name): engine for name, engine in self.engines.items()}
         embedded = config.embedded
         files = {embedded.model: embedded.model_path} if embedded.model_path and embedded.model in running else {}
         self.shelf = StoreShelf(self.store, running, embedded.context_tokens, files)
-        self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, self.supervisors))
+        self.transport: Transport = SchemeTransport(self.http, EmbeddedTransport(self.http, self.engines))
         if recording is not None:
             self.transport = RecordingTransport(self.transport, recording, self._name_of, self.clock)
-        self.key_room = KeyRoom(config, default_root(environ).parent, self.clock)
+        self.key_room = KeyRoom(config, default_root(environ).parent, self.clock, place.count)
         self.keys = self.key_room.ring
-        self.budgeting = Budgeting(config, default_root(environ).parent, self.clock)
+        self.budgeting = Budgeting(config, default_root(environ).parent, self.clock, place.count)
         self.key_room.ring.before_use = self.budgeting.adopt
         self.limits = MemoryLimits(self.clock)
         self.budgeting.courier.on_gateways = self.limits.share
@@ -129,7 +131,7 @@ class Gateway:
         """Find providers (loopback only), then wire the engine. `catalog`, `engine` and `app` exist from here on."""
         backends = _configured(self.config)
         backends += await self._found({backend.provider.name for backend in backends})
-        rules = _rules(self.config, self.supervisors)
+        rules = _rules(self.config, self.engines)
         self.catalog = Catalog(backends, rules, self.transport, self.clock)
         await self.budgeting.open()
         await self.key_room.open()
@@ -154,6 +156,7 @@ class Gateway:
             self.clock,
             self.config.discovery.refresh_s,
             lambda: courier.failed.code if courier.failed else "ok",
+            (self.place.index, self.place.count),
         )
         marks: dict[bytes, ClientDialect] = {b"anthropic-version": ANTHROPIC_MESSAGES, GEMINI_MARK: GEMINI}
         self.app = App(self._routes(), self.key_room.gate, marks)
@@ -165,7 +168,7 @@ class Gateway:
         """What a server does beside serving: load the embedded model, keep looking at the local providers."""
         chat = self.supervisors.get(self.config.embedded.model)
         if chat is not None and self.config.embedded.preload:
-            self._tasks.append(asyncio.create_task(self._preload(chat)))
+            self._tasks.append(asyncio.create_task(preload(chat)))
         if self.config.discovery.refresh_s:
             self._tasks.append(asyncio.create_task(self._keep_looking(self.config.discovery.refresh_s)))
 
@@ -201,8 +204,8 @@ class Gateway:
             remote = [kind for kind in PROVIDERS if kind.env and kind.name not in named]
             found += [backend for kind in remote if (backend := _keyed(kind, self._environ))]
         found = [_later(backend, FOUND_PRIORITY) for backend in found]
-        if self.supervisors and "embedded" not in named:
-            found.append(_later(_embedded(self.supervisors), EMBEDDED_PRIORITY))
+        if self.engines and "embedded" not in named:
+            found.append(_later(_embedded(self.engines), EMBEDDED_PRIORITY))
         return found
 
     def _routes(self) -> Sequence[Route]:
@@ -278,10 +281,6 @@ class Gateway:
             *(Route(method=m, path=at, endpoint=page, name=n, dialect=OLLAMA_CHAT) for n, m, at, page in pages_at),
         )
 
-    async def _preload(self, supervisor: Supervisor) -> None:
-        with suppress(HooshError):  # the next request says why
-            await supervisor.base_url()
-
     async def _keep_looking(self, every_s: float) -> None:
         names = [
             backend.name for backend in self.catalog.backends.values() if backend.local and not _is_embedded(backend)
@@ -309,15 +308,6 @@ def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClo
     if not wanted.persist:
         return MemoryResponses(bounds, clock)
     return SQLiteResponses(default_root(environ).parent / "responses.db", bounds, clock, died)
-
-
-def _transport_settings(config: Config, environ: Mapping[str, str]) -> TransportSettings:
-    network = config.network
-    return TransportSettings(
-        proxies=proxies_from(environ) if network.trust_env_proxy else Proxies(),
-        ca_file=str(network.ca_file or ""),
-        max_reply_bytes=network.max_reply_bytes,
-    )
 
 
 def _rules(config: Config, embedded: Container[str]) -> Rules:
@@ -391,7 +381,7 @@ def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:
     )
 
 
-def _embedded(engines: Mapping[str, Supervisor]) -> Backend:
+def _embedded(engines: Mapping[str, LocalEngine]) -> Backend:
     kind = find("embedded")
     if kind is None:
         raise ConfigError("the embedded provider is not in the registry")

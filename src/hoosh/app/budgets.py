@@ -32,7 +32,7 @@ ALERTS = (80, 95)
 class Budgeting:
     """All of one process's budgets; `open` before the first call."""
 
-    def __init__(self, config: Config, directory: Path, clock: Clock) -> None:
+    def __init__(self, config: Config, directory: Path, clock: Clock, processes: int = 1) -> None:
         self._config = config
         self.pools = Pools(pools_of(config), zone)
         self.ledger = ledger_of(config, directory)
@@ -46,7 +46,7 @@ class Budgeting:
             clock,
             gateway,
             spool=self._spool,
-            manner=Manner(lease_s=config.store.lease_s, keep_s=config.store.keep_days * 86_400),
+            manner=Manner(lease_s=config.store.lease_s, keep_s=config.store.keep_days * 86_400, gateways=processes),
         )
         self.escrow = Escrow(self.ledger, self.pools, self.courier, durable=config.store.durability == "durable")
 

@@ -1,11 +1,21 @@
 """The engines of our own: which the configuration wants, with what is stored to run them."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+
 from hoosh.config.schema import Config
-from hoosh.core.errors import ConfigError
-from hoosh.local.embedded import has_engine
+from hoosh.core.errors import ConfigError, HooshError
+from hoosh.local.embedded import LocalEngine, has_engine
 from hoosh.local.known import known
 from hoosh.local.store import ModelStore
-from hoosh.local.supervisor import EngineSettings
+from hoosh.local.supervisor import EngineSettings, Supervisor
+from hoosh.ports import Transport
+
+
+def supervisors(config: Config, store: ModelStore, transport: Transport) -> Mapping[str, Supervisor]:
+    """Whoever keeps these is the only one on this machine to run them for its gateway. Raises ConfigError."""
+    wanted = (chat_engine(config, store), embedding_engine(config, store))
+    return {settings.alias: Supervisor(settings, transport) for settings in wanted if settings is not None}
 
 
 def stored_name(model: str) -> str:
@@ -55,3 +65,8 @@ def embedding_engine(config: Config, store: ModelStore) -> EngineSettings | None
         threads=embedded.threads,
         purpose="embed",
     )
+
+
+async def preload(engine: LocalEngine) -> None:
+    with suppress(HooshError):  # the next request says why
+        await engine.base_url()

@@ -14,6 +14,7 @@ from hoosh.engine.key_ring import KeyRing, RingRules
 from hoosh.http.admin import Admin
 from hoosh.http.routes import App, Gate, Route
 from hoosh.http.strangers import Strangers
+from hoosh.policy.limits import share
 from hoosh.ports import Clock
 from hoosh.stores.memory import StaticKeys
 from hoosh.stores.pepper_file import PepperFile
@@ -22,7 +23,7 @@ from hoosh.stores.pepper_file import PepperFile
 class KeyRoom:
     """All of one process's keys. Without `open` it is good for making and changing them only."""
 
-    def __init__(self, config: Config, directory: Path, clock: Clock) -> None:
+    def __init__(self, config: Config, directory: Path, clock: Clock, processes: int = 1) -> None:
         self._config = config
         self._clock = clock
         self._records = records_of(config, directory)
@@ -41,7 +42,7 @@ class KeyRoom:
             clock,
             RingRules(grace_s=wanted.grace_s, required=wanted.required or not is_loopback(config.server.bind)),
         )
-        self._strangers = Strangers(wanted.failures_per_minute, clock)
+        self._strangers = Strangers(share(wanted.failures_per_minute, processes), clock)
         self.gate = Gate(self.ring, self._strangers)
         self._watch: asyncio.Task[None] | None = None
 

@@ -3,11 +3,10 @@
 `--json` prints one JSON value instead of text. Imports are lazy: `hoosh --help` needs none of the gateway.
 """
 
-import gc
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,19 +17,19 @@ from rich.table import Table
 
 from hoosh import __version__
 from hoosh.cli.keys import keys_cli
-from hoosh.cli.terminal import AsJSON, ConfigPath, print_json, read_config, run, write, write_bytes
+from hoosh.cli.terminal import AsJSON, ConfigPath, print_json, read_config, write, write_bytes
 from hoosh.core.errors import BadRequest, ConfigError, HooshError
+from hoosh.transport.loop import run
 
 if TYPE_CHECKING:
-    from hoosh.app import Gateway
     from hoosh.client.sync import HooshClient
     from hoosh.config.schema import Config
     from hoosh.dialects import JSON
-    from hoosh.http.side import SideServer
     from hoosh.recordings.player import Player
 
 Port = Annotated[int | None, Parameter(name=["--port", "-p"], help="TCP port (8088).")]
 Bind = Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1).")]
+Workers = Annotated[int | None, Parameter(help="Processes that serve the port together (1).")]
 
 
 @Parameter(name="*")
@@ -86,93 +85,49 @@ def main() -> None:
 
 
 @cli.command
-def serve(*, port: Port = None, bind: Bind = None, config: ConfigPath = None) -> None:
+def serve(*, port: Port = None, bind: Bind = None, workers: Workers = None, config: ConfigPath = None) -> int:
     """Serve the gateway."""
-    _start(port, bind, config, None)
+    wanted = {"HOOSH_SERVER__PORT": port, "HOOSH_SERVER__BIND": bind, "HOOSH_SERVER__WORKERS": workers}
+    environ = _with(wanted)
+    loaded, path = _servable(config, environ)
+    if loaded.server.workers > 1:
+        from hoosh.app.workers import Plan, serve_workers  # noqa: PLC0415
+        from hoosh.config.load import read  # noqa: PLC0415
+
+        plan = Plan(config=loaded, path=path, text=read(path) if path else "", environ=environ)
+        return run(lambda: serve_workers(plan, write))
+    _serve(loaded, path)
+    return 0
 
 
 @cli.command
 def record(file: Path, /, *, port: Port = None, bind: Bind = None, config: ConfigPath = None) -> None:
-    """Serve the gateway and append its exchanges with providers to FILE, without keys. FILE is for its owner only."""
-    _start(port, bind, config, file)
+    """Serve the gateway, in one process, and append its exchanges with providers to FILE, without keys.
+
+    FILE is for its owner only.
+    """
+    loaded, path = _servable(config, _with({"HOOSH_SERVER__PORT": port, "HOOSH_SERVER__BIND": bind}))
+    _serve(loaded, path, file)
 
 
-def _start(port: int | None, bind: str | None, config: Path | None, recording: Path | None) -> None:
-    environ = dict(os.environ)
-    if port is not None:
-        environ["HOOSH_SERVER__PORT"] = str(port)
-    if bind is not None:
-        environ["HOOSH_SERVER__BIND"] = bind
-    loaded, path = _load(config, environ)
+def _with(wanted: Mapping[str, object]) -> dict[str, str]:
+    """The environment, with what the command line says."""
+    return {**os.environ, **{name: str(value) for name, value in wanted.items() if value is not None}}
+
+
+def _servable(config: Path | None, environ: Mapping[str, str]) -> "tuple[Config, Path | None]":
     from hoosh.config.checks import check_bind  # noqa: PLC0415
 
+    loaded, path = _load(config, environ)
     check_bind(loaded)
-    run(lambda: _serve(loaded, path, recording))
+    return loaded, path
 
 
-async def _serve(config: "Config", path: Path | None, recording: Path | None = None) -> None:
+def _serve(config: "Config", path: Path | None, recording: Path | None = None) -> None:
     from hoosh.app import Gateway  # noqa: PLC0415
-    from hoosh.http.door import DoorSettings  # noqa: PLC0415
-    from hoosh.http.server import ServerSettings, listen, serve  # noqa: PLC0415
-    from hoosh.http.side import administer  # noqa: PLC0415
-    from hoosh.telemetry.log import LineJournal, as_json, as_text, set_up  # noqa: PLC0415
-    from hoosh.transport.record import RecordingFile  # noqa: PLC0415
+    from hoosh.app.serving import Serving, serve_here  # noqa: PLC0415
 
-    set_up(config.logging.level, config.logging.format)
-    server = config.server
-    file = RecordingFile(recording) if recording else None
-    listening = listen(server.bind, server.port)
-    journal = LineJournal(sys.stderr, as_json if config.logging.format == "json" else as_text)
-    gateway = Gateway(config, os.environ, journal, file)
-    side: SideServer | None = None
-    try:
-        await gateway.open()
-        gateway.start_background()
-        # What is loaded now lives as long as the process: the collector need not walk it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
-        door = DoorSettings(
-            head_limit_bytes=server.header_limit_bytes,
-            head_timeout_s=server.header_timeout_s,
-            body_timeout_s=server.body_timeout_s,
-        )
-        if config.admin.enabled:
-            side = await administer(gateway.key_room.admin_app(), config.admin, door)
-        notes = [f"administration on {side.place}"] if side else []
-        notes += [f"recording to {recording}"] if recording else []
-        _banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", path, notes)
-        settings = ServerSettings(door=door, drain_s=server.drain_s)
-        await serve(gateway.app, listening, settings, gateway.health.drain)
-    finally:
-        if side is not None:
-            await side.stop()
-        await gateway.close()
-        if file is not None:
-            await file.aclose()
-        journal.flush()
-        listening.close()
-
-
-def _banner(gateway: "Gateway", url: str, path: Path | None, notes: Sequence[str]) -> None:
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(f"hoosh {__version__} on {url}  (configuration: {path or 'none, defaults'})")
-    for note in notes:
-        console.print(f"  {note}")
-    for backend in gateway.catalog.backends.values():
-        count = len(gateway.catalog.standing(backend.name).models or backend.models)
-        what = f"{count} models" if count > 1 else ", ".join(backend.models) or "by model name"
-        console.print(f"  {backend.name:12} {backend.base_url}  {what}")
-    if not gateway.catalog.backends:
-        console.print("  no provider found: start a local server, set a provider's key, or run")
-        console.print("    pip install 'hoosh[llama]' && hoosh models pull smollm2-135m")
-    console.print(f"""try:
-  curl {url}/v1/chat/completions -H 'content-type: application/json' \\
-    -d '{{"model": "default", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
-  python -c 'import openai; print(openai.OpenAI(base_url="{url}/v1", api_key="any").chat.completions.create(
-    model="default", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'
-  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any ANTHROPIC_MODEL=default claude
-ready""")
+    run(lambda: serve_here(Gateway, Serving(config=config, path=path, recording=recording), write))
 
 
 @Parameter(name="*")
@@ -203,8 +158,8 @@ def replay(
     as_json: AsJSON = False,
 ) -> None:
     """Answer in the place of every recorded provider, from recordings alone."""
+    from hoosh.http.listening import listen  # noqa: PLC0415
     from hoosh.http.replay import serve  # noqa: PLC0415
-    from hoosh.http.server import listen  # noqa: PLC0415
     from hoosh.recordings.player import Player  # noqa: PLC0415
     from hoosh.recordings.script import Play, parse_play  # noqa: PLC0415
     from hoosh.transport.replay import load  # noqa: PLC0415

@@ -14,7 +14,8 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from hoosh.cli.terminal import AsJSON, ConfigPath, print_json, read_config, run, write
+from hoosh.cli.terminal import AsJSON, ConfigPath, print_json, read_config, write
+from hoosh.transport.loop import run
 
 if TYPE_CHECKING:
     from hoosh.core.stored_key import KeyTerms

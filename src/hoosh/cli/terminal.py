@@ -1,18 +1,16 @@
-"""What every command has: its configuration, an event loop, and a way to say things."""
+"""What every command has: its configuration, and a way to say things."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from hoosh.config.schema import Config
 
-T = TypeVar("T")
 ConfigPath = Annotated[Path | None, Parameter(name=["--config", "-c"], help="hoosh.toml to read.")]
 AsJSON = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
@@ -25,22 +23,6 @@ def read_config(
 
     found = path or find(environ, Path.cwd())
     return load(found, environ, known_types), found
-
-
-def run(main: Callable[[], Awaitable[T]]) -> T:
-    async def started() -> T:
-        return await main()
-
-    with asyncio.Runner(loop_factory=_event_loop) as runner:
-        return runner.run(started())
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415
-    except ImportError:  # not on Windows
-        return asyncio.new_event_loop()
-    return new_event_loop()
 
 
 def print_json(value: object) -> None:

@@ -25,6 +25,7 @@ _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 def check(config: Config, known_types: Collection[str], broken: Collection[Place]) -> list[Problem]:
     found = [
         *_bind(config),
+        *_workers(config),
         *_names("keys", [key.name for key in config.keys], broken),
         *_names("providers", [provider.name for provider in config.providers], broken),
         *_names("budgets", [budget.name for budget in config.budgets], broken),
@@ -67,6 +68,17 @@ def _bind(config: Config) -> Iterator[Problem]:
             if not _HOST.fullmatch(bind):
                 told = f"expected an address or a host name; the port is {section}.port"
                 yield problem_at((section, "bind"), told)
+
+
+def _workers(config: Config) -> Iterator[Problem]:
+    if config.server.workers == 1:
+        return
+    if config.store.kind == "memory":
+        told = "several workers share budgets and keys through a store, and memory is each one's own; use sqlite"
+        yield problem_at(("store", "kind"), told)
+    if not config.responses.persist and config.responses.keep_days:
+        told = "what one worker keeps in its memory no other finds; keep responses in the file, or keep_days = 0"
+        yield problem_at(("responses", "persist"), told)
 
 
 def _names(section: str, names: Sequence[str], broken: Collection[Place]) -> Iterator[Problem]:

@@ -41,7 +41,14 @@ def load(path: Path | None, environ: Mapping[str, str], known_types: Collection[
     `known_types` are the names that a provider's `type` may be.
     Raises: ConfigError, whose message has one line for each mistake.
     """
-    text = "" if path is None else _text(path)
+    return load_text("" if path is None else read(path), path, environ, known_types)
+
+
+def load_text(text: str, path: Path | None, environ: Mapping[str, str], known_types: Collection[str]) -> Config:
+    """As `load`, of a file that was read before: who starts a process again means what it was started with.
+
+    Raises: ConfigError.
+    """
     written = _parsed(path, text)
     variables, lines = overrides(environ)
     sources = Sources(environ, Path() if path is None else path.parent)
@@ -60,7 +67,8 @@ def load(path: Path | None, environ: Mapping[str, str], known_types: Collection[
     raise ConfigError("\n".join([sentence for _, sentence in sorted(told)] + sorted(lines)))
 
 
-def _text(path: Path) -> str:
+def read(path: Path) -> str:
+    """Raises: ConfigError."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

@@ -44,6 +44,14 @@ class ServerConfig(_Table, frozen=True):
     drain_s: Annotated[
         float, Meta(ge=0, le=3600, description="Time that running calls get to end when the server stops.")
     ] = 30.0
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="Processes that serve the port together; they share budgets, keys and limits by the store.",
+        ),
+    ] = 1
 
 
 class KeyConfig(_Table, frozen=True):

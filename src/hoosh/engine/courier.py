@@ -42,12 +42,13 @@ class LeftBehind(Protocol):
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
     """`flush_s` is how long a line waits for company, `lease_s` how long a gateway may be silent, `keep_s` for how long
-    closed lines are kept.
+    closed lines are kept. There are at least so many `gateways`, whether the store has heard of all of them or not.
     """
 
     flush_s: float = 0.01
     lease_s: float = 30.0
     keep_s: int = 90 * 86_400
+    gateways: int = 1
 
 
 class Courier:
@@ -246,7 +247,7 @@ class Courier:
 
     def _heard(self, reply: Reply, desks: Sequence[Desk]) -> None:
         self._offset_ms = reply.now_ms - self._clock.monotonic_ns() // 1_000_000
-        if (gateways := max(1, reply.gateways)) != self.gateways:
+        if (gateways := max(self.manner.gateways, reply.gateways)) != self.gateways:
             self.gateways = gateways
             if self.on_gateways is not None:
                 self.on_gateways(gateways)

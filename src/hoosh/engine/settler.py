@@ -4,12 +4,10 @@
 may hit. A `finally` that awaited would be cancelled there and settle nothing.
 """
 
-import msgspec
-
 from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.usage import Usage
-from hoosh.policy.estimate import guess, output_guess
+from hoosh.policy.estimate import usage_of
 from hoosh.ports import Budgets, Clock, Journal, Observer
 
 # nginx's word for a client that left before the answer; in receipts only.
@@ -87,19 +85,6 @@ class Settler:
             error=error.code if error else "",
             wishes=call.wishes,
         )
-
-
-def usage_of(account: Account) -> Usage:
-    """What the provider reported, else an estimate of what was sent and seen; nothing if it refused or was not reached.
-
-    Of an answer that broke off, a report may be from before it began: what was seen since counts then.
-    """
-    reported = account.reported
-    if reported is None:
-        return guess(account.call.request, account.seen_chars) if account.sent else Usage()
-    if not account.finished and (seen_tokens := output_guess(account.seen_chars)) > reported.output:
-        return msgspec.structs.replace(reported, output=seen_tokens, source="estimated")
-    return reported
 
 
 def _status(outcome: Outcome, error: HooshError | None) -> int:

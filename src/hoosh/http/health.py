@@ -10,9 +10,17 @@ from hoosh.ports import Clock
 
 class Health:
     def __init__(
-        self, catalog: Catalog, clock: Clock, check_interval_s: float, store: Callable[[], str] = lambda: "ok"
+        self,
+        catalog: Catalog,
+        clock: Clock,
+        check_interval_s: float,
+        store: Callable[[], str] = lambda: "ok",
+        place: tuple[int, int] = (0, 1),
     ) -> None:
-        """`store` says how the store of budgets fares: "ok", or the code of its failure."""
+        """`store` says how the store of budgets fares: "ok", or the code of its failure. `place` is which of how many
+        workers this is.
+        """
+        self._worker, self._workers = place
         self._store = store
         self._catalog = catalog
         self._clock = clock
@@ -45,6 +53,8 @@ class Health:
                 "providers_configured": len(states),
                 "providers_healthy": healthy,
                 "store": store,
+                "worker": self._worker,
+                "workers": self._workers,
             }
         )
 

@@ -32,6 +32,9 @@ log = logging.getLogger("hoosh.responses")
 # Calls in the background that run at once: each may take hours.
 MAX_BACKGROUND = 256
 MAX_PAGE = 100
+# How soon a process sees that what it runs was cancelled at another, and how long that one waits for it.
+LOOK_S = 0.2
+END_S = 20.0
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -162,6 +165,7 @@ class Responses:
         self._clock = clock
         self._store = store
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._watch: asyncio.Task[None] | None = None
 
     async def create(self, exchange: Exchange) -> None:
         arrived_ns = self._clock.monotonic_ns()
@@ -211,6 +215,9 @@ class Responses:
         await exchange.reply(200, kept.response, b"application/json", ())
 
     async def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
         for key in tuple(self._running):
             await self._end(key, StoreFailed("the gateway stopped"))
 
@@ -257,6 +264,8 @@ class Responses:
         await self._store.put(started.kept(started.id, encoding, running=True))
         key = (started.call.principal.key_id, started.id)
         self._running[key] = asyncio.create_task(self._run(started, encoding, key))
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._look_for_ends())
         await exchange.reply(200, encoding, b"application/json", ())
 
     async def _run(self, started: _Started, draft: bytes, key: tuple[str, str]) -> None:
@@ -287,6 +296,29 @@ class Responses:
         if task is not None:
             task.cancel(why.message) if why else task.cancel()
             await asyncio.wait([task])
+        elif why is None and await self._store.end(*key):
+            await self._end_elsewhere(key)
+
+    async def _end_elsewhere(self, key: tuple[str, str]) -> None:
+        """The process that runs it was asked to end it."""
+        try:
+            async with asyncio.timeout(END_S):
+                while (kept := await self._store.get(*key)) and kept.running:  # noqa: ASYNC110 - it is far away
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise Overloaded("the worker that runs this response does not answer", retry_after_s=1.0) from None
+
+    async def _look_for_ends(self) -> None:
+        """For as long as anything runs in the background: what was cancelled at another process ends here."""
+        while self._running:
+            await asyncio.sleep(LOOK_S)
+            try:
+                keys = await self._store.ending()
+            except StoreFailed as error:  # it may work again at the next look
+                log.debug("which responses shall end is not known: %s", error.message)
+                continue
+            for key in keys:
+                await self._end(key)
 
     async def _find(self, principal: Principal, identity: str) -> KeptResponse:
         kept = await self._store.get(principal.key_id, identity)

@@ -8,8 +8,8 @@ from pathlib import Path
 from hoosh.config.schema import AdminConfig
 from hoosh.core.errors import ConfigError
 from hoosh.http.door import Doors, DoorSettings
+from hoosh.http.listening import BACKLOG, listen
 from hoosh.http.routes import App
-from hoosh.http.server import BACKLOG, listen
 
 # What is asked here is short: when the gateway ends, what still runs gets this long.
 DRAIN_S = 5.0

@@ -7,8 +7,8 @@ from types import MappingProxyType
 import msgspec
 
 from hoosh.core.local_model import LocalModel
+from hoosh.local.embedded import LocalEngine
 from hoosh.local.store import ModelStore, Progress, StoredModel
-from hoosh.local.supervisor import Supervisor
 
 
 class StoreShelf:
@@ -19,12 +19,12 @@ class StoreShelf:
     def __init__(
         self,
         store: ModelStore,
-        supervisors: Mapping[str, Supervisor],
+        engines: Mapping[str, LocalEngine],
         context_tokens: int,
         files: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self._store = store
-        self._supervisors = supervisors
+        self._engines = engines
         self._context_tokens = context_tokens
         self._files = files
 
@@ -51,10 +51,10 @@ class StoreShelf:
         return self._running(LocalModel(name=name, size_bytes=told.st_size, modified_s=int(told.st_mtime)))
 
     def _running(self, model: LocalModel) -> LocalModel:
-        supervisor = self._supervisors.get(model.name)
-        if supervisor is None:
+        engine = self._engines.get(model.name)
+        if engine is None:
             return model
-        is_running = supervisor.state.phase == "ready"
+        is_running = engine.state.phase == "ready"
         return msgspec.structs.replace(model, context_tokens=self._context_tokens, is_running=is_running)
 
     def _model(self, stored: StoredModel) -> LocalModel:

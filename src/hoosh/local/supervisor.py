@@ -17,7 +17,7 @@ import secrets
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -83,7 +83,8 @@ class Supervisor:
     def __init__(self, settings: EngineSettings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
-        self._api_key = secrets.token_urlsafe(32)
+        self.api_key = secrets.token_urlsafe(32)
+        self.on_change: Callable[[], None] | None = None  # hears of each new phase
         self._phase: Phase = "stopped"
         self._starts = 0
         self._last_error: str | None = None
@@ -109,7 +110,7 @@ class Supervisor:
 
     @property
     def authorization(self) -> Headers:
-        return ((b"authorization", b"Bearer " + self._api_key.encode()),)
+        return ((b"authorization", b"Bearer " + self.api_key.encode()),)
 
     async def base_url(self) -> str:
         """Where the engine answers, as soon as it does; starts it if need be. Giving up waiting does not stop it.
@@ -145,13 +146,13 @@ class Supervisor:
             await self._child.end()
         if self._life:
             await self._life
-        self._phase = "stopped"
+        self._enter("stopped")
 
     async def _live(self, ready: asyncio.Future[str]) -> None:
         """From a call that wants the engine to a failure that only a new call may follow. Owns `_ready`."""
         try:
             while not (error := self._refusal()):
-                self._phase = "starting"
+                self._enter("starting")
                 self._starts += 1
                 try:
                     child = await self._start()
@@ -160,7 +161,7 @@ class Supervisor:
                     self._note_crash(f"the embedded engine did not start: {cause}")
                     error = ConnectFailed(self._last_error or "")
                     break
-                self._phase = "ready"
+                self._enter("ready")
                 log.info("embedded engine ready", extra={"pid": child.pid})
                 ready.set_result(child.base_url)
                 await child.ended()
@@ -183,7 +184,7 @@ class Supervisor:
         launch = Launch(
             model_path=str(settings.model_path),
             alias=settings.alias,
-            api_key=self._api_key,
+            api_key=self.api_key,
             context_tokens=settings.context_tokens,
             parallel=settings.parallel,
             threads=settings.threads,
@@ -240,9 +241,14 @@ class Supervisor:
             retry_after_s=wait_s,
         )
 
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        if self.on_change is not None:
+            self.on_change()
+
     def _note_crash(self, error: str) -> None:
-        self._phase = "crashed"
         self._last_error = error
+        self._enter("crashed")
         self._crashes.append(time.monotonic())
         log.error("%s", error)
 

@@ -1,6 +1,9 @@
 """Tokens without a tokenizer: an upper bound before the fact, a fair guess after it."""
 
+import msgspec
+
 from hoosh.core.asked import CompleteRequest, CountRequest, EmbedRequest, ModerationRequest, Request, RerankRequest
+from hoosh.core.call import Account
 from hoosh.core.chat import (
     ChatRequest,
     FilePart,
@@ -124,3 +127,16 @@ def _bytes(part: object) -> int:
     if isinstance(part, FilePart):
         return len(part.data)
     return len(part.json) if isinstance(part, ForeignPart) else 0
+
+
+def usage_of(account: Account) -> Usage:
+    """What the provider reported, else an estimate of what was sent and seen; nothing if it refused or was not reached.
+
+    Of an answer that broke off, a report may be from before it began: what was seen since counts then.
+    """
+    reported = account.reported
+    if reported is None:
+        return guess(account.call.request, account.seen_chars) if account.sent else Usage()
+    if not account.finished and (seen_tokens := output_guess(account.seen_chars)) > reported.output:
+        return msgspec.structs.replace(reported, output=seen_tokens, source="estimated")
+    return reported

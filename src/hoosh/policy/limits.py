@@ -28,7 +28,7 @@ def rate(per_minute: int, burst_part: int = 1, processes: int = 1) -> Rate:
 
 
 def share(concurrency: int, processes: int) -> int:
-    """One process's share of calls at once; rounded up, or some limits would let nobody pass."""
+    """One process's share of what cannot be divided; rounded up, or some limits would let nobody pass."""
     return -(-concurrency // processes)
 
 

@@ -1,6 +1,7 @@
 """Responses in this process: gone at its end."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from hoosh.core.kept import Bounds, KeptResponse
 from hoosh.ports import Clock
@@ -36,6 +37,12 @@ class MemoryResponses:
         kept = self._kept.pop((owner, response_id), None)
         self._size_bytes -= kept.size_bytes if kept else 0
         return found is not None
+
+    async def end(self, owner: str, response_id: str) -> bool:  # noqa: ARG002 - there is no other process
+        return False
+
+    async def ending(self) -> Sequence[tuple[str, str]]:
+        return ()
 
     async def close(self) -> None:
         self._kept.clear()

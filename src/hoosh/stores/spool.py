@@ -7,7 +7,6 @@ what is there. Which gateways live is told by a lock on a file beside the segmen
 """
 
 import errno
-import fcntl
 import mmap
 import os
 import struct
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hoosh.core.errors import StoreFailed
+from hoosh.stores.presence import locked, taken_over
 
 SEGMENT_BYTES = 1 << 20
 _HEAD = struct.Struct("<II")
@@ -115,7 +115,7 @@ class SpoolFile:
             return self._spare.pop(0)
         if self._lock < 0:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(_lock_path(self._directory, self._gateway))
+            self._lock = locked(_lock_path(self._directory, self._gateway))
         self._made += 1
         return _Segment(self._directory / f"{self._gateway}.{self._made:06d}")
 
@@ -145,16 +145,8 @@ class LeftBehind:
 def left_behind(directory: Path) -> Iterator[LeftBehind]:
     """Spools whose gateways are dead."""
     for path in sorted(directory.glob("*.lock")):
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:  # another gateway has been here
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
-        yield LeftBehind(directory, path.stem, lock)
+        if (lock := taken_over(path)) is not None:
+            yield LeftBehind(directory, path.stem, lock)
 
 
 def _read(data: bytes) -> Iterator[bytes]:
@@ -170,12 +162,3 @@ def _read(data: bytes) -> Iterator[bytes]:
 
 def _lock_path(directory: Path, gateway: str) -> Path:
     return directory / f"{gateway}.lock"
-
-
-def _locked(path: Path) -> int:
-    """A file that is locked before anybody can find it by its name: else it might be taken for one left behind."""
-    making = path.with_suffix(".making")
-    lock = os.open(making, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    making.rename(path)
-    return lock

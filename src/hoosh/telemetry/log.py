@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TextIO
 
 import msgspec
@@ -16,6 +16,8 @@ from hoosh.core.call import Receipt
 
 FLUSH_S = 0.1
 FLUSH_BYTES = 64 << 10
+# What one write to a pipe puts there undivided, whoever else writes (pipe(7): PIPE_BUF).
+WHOLE_BYTES = 4096
 _encode = msgspec.json.Encoder().encode
 
 
@@ -64,7 +66,9 @@ def as_text(receipt: Receipt) -> str:
 
 
 class LineJournal:
-    def __init__(self, stream: TextIO, line: Callable[[Receipt], str]) -> None:
+    def __init__(self, stream: TextIO, line: Callable[[Receipt], str], *, is_shared: bool = False) -> None:
+        """`is_shared`: other processes write to the stream, and their lines must not come between."""
+        self._is_shared = is_shared
         self._stream = stream
         self._line = line
         self._lines: list[str] = []
@@ -85,12 +89,27 @@ class LineJournal:
             self._timer.cancel()
             self._timer = None
         lines, self._lines, self._size = self._lines, [], 0
-        if lines:
-            try:
-                self._stream.write("\n".join(lines) + "\n")
+        if not lines:
+            return
+        try:
+            for piece in _pieces(lines) if self._is_shared else ("\n".join(lines),):
+                self._stream.write(piece + "\n")
                 self._stream.flush()
-            except (OSError, ValueError):  # a closed or full log must not stop a call
-                return
+        except (OSError, ValueError):  # a closed or full log must not stop a call
+            return
+
+
+def _pieces(lines: Sequence[str]) -> Iterator[str]:
+    """Whole lines, as many as one write may take."""
+    piece = ""
+    for line in lines:
+        longer = f"{piece}\n{line}" if piece else line
+        if piece and len(longer.encode()) >= WHOLE_BYTES:
+            yield piece
+            longer = line
+        piece = longer
+    if piece:
+        yield piece
 
 
 class QuietJournal:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from hoosh.core.errors import StoreFailed
 from hoosh.stores.sqlite.migrations import MIGRATIONS, Migration
@@ -40,8 +40,16 @@ class StoreFile:
     is given may do anything with the connection, in explicit transactions (`transaction`): it is in autocommit mode.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[Migration] = MIGRATIONS,
+        *,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    ) -> None:
+        """With `synchronous` NORMAL a commit outlives the process, and perhaps not a crash of the machine."""
         self.path = path
+        self._synchronous = synchronous
         self._migrations = migrations
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
         self._opened: sqlite3.Connection | None = None
@@ -67,6 +75,7 @@ class StoreFile:
         try:
             if self._opened is None:
                 self._opened = connect(self.path, self._migrations)
+                self._opened.execute(f"PRAGMA synchronous = {self._synchronous}")
             try:
                 return work(self._opened)
             finally:
