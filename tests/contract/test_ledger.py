@@ -150,6 +150,21 @@ def test_a_line_is_booked_once_whatever_is_told_again(bank: Open) -> None:
     play(bank, scene)
 
 
+def test_a_call_that_was_never_sent_is_not_charged_though_the_store_gave_it_up_first(bank: Open) -> None:
+    async def scene(bank: Bank) -> None:
+        await bank.book(line("a", held=50))
+        await bank.pass_ms(LEASE_MS + 1)
+        await bank.ledger.sweep()
+        assert await bank.standing() == Standing(committed=Amount(50))
+        await bank.book(line("a", "voided", 50))
+        assert await bank.standing() == Standing()
+        assert all(total.attempts == 0 for _, total in await bank.ledger.usage(0, 1 << 40))
+        await bank.book(line("a", "committed", 50, 20))
+        assert await bank.standing() == Standing(committed=Amount(20))
+
+    play(bank, scene)
+
+
 def test_an_open_line_told_again_holds_the_larger_amount(bank: Open) -> None:
     async def scene(bank: Bank) -> None:
         await bank.book(line("a", held=50))

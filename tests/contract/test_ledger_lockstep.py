@@ -5,13 +5,13 @@ runs out, so that a store may have a clock of its own that shows a little more.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
 import msgspec
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -196,11 +196,12 @@ class Lockstep(RuleBasedStateMachine):
         self.runner.close()
 
 
-def march(bank: Open, examples: int, steps: int) -> None:
+def march(bank: Open, examples: int, steps: int, phases: Sequence[Phase] = tuple(Phase)) -> None:
     class Made(Lockstep):
         opened = staticmethod(bank)
 
-    run_state_machine_as_test(Made, settings=settings(deadline=None, max_examples=examples, stateful_step_count=steps))
+    wanted = settings(deadline=None, max_examples=examples, stateful_step_count=steps, phases=phases)
+    run_state_machine_as_test(Made, settings=wanted)
 
 
 @pytest.mark.parametrize("bank", BANKS[1:])

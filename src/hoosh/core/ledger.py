@@ -13,8 +13,9 @@ UNLIMITED = -1
 
 State = Literal["held", "sent", "voided", "estimated", "committed"]
 # A line only ever goes up: a second delivery, or one out of order, changes nothing. What expired before its usage was
-# known ("voided" if nothing was sent, "estimated" at what was held if something was) may still be corrected, once.
-RANK: dict[State, int] = {"held": 0, "sent": 1, "voided": 2, "estimated": 2, "committed": 3}
+# known ("voided" if nothing was sent, "estimated" at what was held if something may have been) is still corrected: an
+# estimate also by a gateway that says that it never sent the call.
+RANK: dict[State, int] = {"held": 0, "sent": 1, "estimated": 2, "voided": 3, "committed": 4}
 CLOSED = 2
 Priced = Literal["known", "estimated", "free", "unknown"]
 

@@ -12,8 +12,9 @@ from typing import Protocol
 
 import msgspec
 
+from hoosh.core.booking import told
 from hoosh.core.errors import StoreFailed
-from hoosh.core.ledger import RANK, Batch, Line, Reply
+from hoosh.core.ledger import CLOSED, RANK, Batch, Line, Reply
 from hoosh.engine.desk import Desk, Meters, percent_used
 from hoosh.engine.pools import Pools, PoolState
 from hoosh.ports import Clock, Ledger, Spool
@@ -72,6 +73,7 @@ class Courier:
         self.on_gateways: Callable[[int], None] | None = None  # hears how many there are whenever that changes
         self.failed: StoreFailed | None = None  # how the last batch failed, if it did
         self._queue: dict[str, Line] = {}
+        self._under_way: dict[str, Line] = {}
         self._next: list[asyncio.Future[None]] = []
         self._sent: list[asyncio.Future[None]] = []
         self._is_sending = False
@@ -118,6 +120,10 @@ class Courier:
         self._queue[line.id] = line
         if self._timer is None and not self._is_sending:
             self._timer = asyncio.get_running_loop().call_later(self.manner.flush_s, self._wake.set)
+
+    def has_end(self, line_id: str) -> bool:
+        """Is the store still to be told how this line ended? Then another end must not take its place."""
+        return any(_is_closed(lines.get(line_id)) for lines in (self._queue, self._under_way))
 
     def post_late(self, line: Line) -> None:
         """Of something that has happened already: it is kept even where it cannot be made safe."""
@@ -202,6 +208,7 @@ class Courier:
             self._timer.cancel()
             self._timer = None
         lines, self._queue = self._queue, {}
+        self._under_way = lines
         self._sent, self._next = self._next, []
         mark = self._spool.mark() if self._spool is not None else 0
         desks, batch = self._batch(tuple(lines.values()), leaving=leaving)
@@ -215,7 +222,7 @@ class Courier:
             self._fail(_as_failure(error))
             raise
         finally:
-            self._is_sending = False
+            self._is_sending, self._under_way = False, {}
         self._fence_ns = sent_ns + int(batch.lease_ms * LEASE_PART * 1e6)
         self._heard(reply, desks)
         if self._spool is not None:
@@ -231,7 +238,7 @@ class Courier:
         now_ms = self.now_ms()
         desks, wishes = [], []
         for desk, is_current in self._pools.desks():
-            if desk.dirty or any(desk.waiting) or not desk.is_empty:
+            if any(desk.waiting) or not desk.is_empty:
                 is_fresh = is_current and now_ms - desk.used_at_ms < IDLE_MS and now_ms >= desk.strict_until_ms
                 wishes.append(desk.wish(self.gateways, keep_free=is_fresh and not leaving, urgent=True))
                 desks.append(desk)
@@ -278,6 +285,10 @@ def _as_failure(error: BaseException) -> StoreFailed:
     return error if isinstance(error, StoreFailed) else StoreFailed("the budget store failed")
 
 
+def _is_closed(line: Line | None) -> bool:
+    return line is not None and RANK[line.state] >= CLOSED
+
+
 def _wait_at(desks: Sequence[Desk], amount: Meters, sign: int) -> None:
     for desk in desks:
         for meter in desk.capped:
@@ -299,9 +310,7 @@ async def replay(ledger: Ledger, epoch: str, journal: LeftBehind) -> None:
     latest: dict[str, Line] = {}
     for record in journal.records():
         line = _decode(record)
-        known = latest.get(line.id)
-        if known is None or RANK[line.state] >= RANK[known.state]:
-            latest[line.id] = line
+        latest[line.id] = told(latest.get(line.id), line) or latest[line.id]
     lines = iter(latest.values())
     while batch := tuple(islice(lines, REPLAY_LINES)):
         await ledger.sync(Batch(gateway=journal.gateway, epoch=epoch, lease_ms=1000, journalled=True, lines=batch))

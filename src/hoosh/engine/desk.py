@@ -38,6 +38,7 @@ class Desk:
         "pool",
         "since_s",
         "strict_until_ms",
+        "unanswered",
         "used_at_ms",
         "waiting",
         "window_s",
@@ -57,6 +58,7 @@ class Desk:
         self.left: Meters | None = None
         self.idle: Meters = NONE
         self.dirty = False
+        self.unanswered = False
         self.used_at_ms = 0
         self.strict_until_ms = 0
         self._sent = [0, 0, 0]
@@ -113,7 +115,16 @@ class Desk:
 
     @property
     def is_empty(self) -> bool:
-        return not any(self.granted) and not any(self.held) and not any(self.pending)
+        """The store may have leased us more than is here: by an answer that is still to come, or was lost, or was
+        lessened by what was ceded meanwhile.
+        """
+        return (
+            not self.dirty
+            and not self.unanswered
+            and not any(self.granted)
+            and not any(self.held)
+            and not any(self.pending)
+        )
 
     def wish(self, gateways: int, *, keep_free: bool, urgent: bool) -> LeaseWish:
         """What to ask for. What is given back here is given up at once, for calls come while the store is asked."""
@@ -126,6 +137,7 @@ class Desk:
             keep[meter] = min(stays, want[meter])
             self.granted[meter] = self.pending[meter] + keep[meter]
         self.dirty = False
+        self.unanswered = True
         return LeaseWish(
             self.pool,
             self.window_s,
@@ -140,6 +152,7 @@ class Desk:
     def granted_by(self, lease: Lease) -> None:
         """The answer to the last wish: what it booked is no longer pending."""
         granted = meters(lease.granted)
+        self.unanswered = False
         for meter in self.capped:
             self.granted[meter] = granted[meter] - self._ceded[meter]  # ceded while it was on its way
             self.pending[meter] -= self._sent[meter]

@@ -32,9 +32,10 @@ DOUBT_S = 0.025
 
 
 class _Open(msgspec.Struct, frozen=True):
-    """A hold that stands, and where."""
+    """A hold that stands, and where: its pools may be gone from the configuration meanwhile."""
 
     line: Line
+    states: tuple[PoolState, ...]
     desks: tuple[Desk, ...]
     amount: Meters
 
@@ -68,7 +69,7 @@ class Escrow:
         for desk in desks:
             desk.take(amount, now_ms)
         line = _line(hold, states, courier.gateway, now_ms)
-        self._open[hold.id] = _Open(line, desks, amount)
+        self._open[hold.id] = _Open(line, states, desks, amount)
         try:
             courier.post(line)
             if hold.expires_s:
@@ -83,12 +84,21 @@ class Escrow:
         opened = self._open[hold_id]
         amount = meters(more)
         if self._courier.is_late or not all_have(opened.desks, amount):
-            await self._obtain([self.pools[scope.pool] for scope in opened.line.scopes], amount, opened.desks)
+            await self._obtain(opened.states, amount, opened.desks)
         for desk in opened.desks:
             desk.take(amount, self._courier.now_ms())
         line = msgspec.structs.replace(opened.line, held=opened.line.held + more)
-        self._open[hold_id] = _Open(line, opened.desks, meters(line.held))
-        self._courier.post(line)
+        extended = self._open[hold_id] = _Open(line, opened.states, opened.desks, meters(line.held))
+        try:
+            self._courier.post(line)
+            if self._durable:
+                await self._courier.flush()
+        except BaseException:
+            if self._open.get(hold_id) is extended:  # else it was settled meanwhile
+                self._open[hold_id] = opened
+                for desk in opened.desks:
+                    desk.give(amount, NONE)
+            raise
 
     def settle(self, settlement: Settlement) -> None:
         opened = self._open.pop(settlement.id, None)
@@ -98,7 +108,7 @@ class Escrow:
             line = opened.line
             for desk in opened.desks:
                 desk.give(opened.amount, meters(used))
-        elif used == Amount():
+        elif used == Amount() or self._courier.has_end(settlement.id):
             return
         else:
             line = _line(settlement.hold, self._charged(settlement.hold), self._courier.gateway, now_ms, Amount())
@@ -131,7 +141,7 @@ class Escrow:
         opened = self._open[hold_id]
         for desk in opened.desks:
             desk.cede(opened.amount)
-        self._open[hold_id] = _Open(opened.line, (), opened.amount)
+        self._open[hold_id] = _Open(opened.line, opened.states, (), opened.amount)
         await self._courier.flush()
         del self._open[hold_id]
 
@@ -150,6 +160,10 @@ class Escrow:
             if not courier.is_late and all_have(desks, amount):
                 return desks
             await courier.lease(desks, amount)
+            for state in states:
+                state.at(courier.now_ms() // 1000)
+            if not fixed and desks != tuple(state.desk for state in states):
+                continue  # a window has ended while the store was asked
             if not courier.is_late and all_have(desks, amount):
                 return desks
             waited_ms = courier.now_ms() - begun_ms

@@ -55,13 +55,24 @@ class PoolState:
 
     def _enter(self, now: Window) -> None:
         if now.window_s != self.desk.window_s:
-            self.old.append(self.desk)
-            self.desk = Desk(self.pool.name, now.window_s)
+            self._turn_to(now.window_s)
             self.warned_percent = 0
             self.carried = None if self.pool.carry_percent else NOTHING
         if now.bucket_s != self.scope.bucket_s or now.window_s != self.scope.window_s:
             self.scope = Scope(self.pool.name, now.bucket_s, now.window_s)
         self.window = now
+
+    def _turn_to(self, window_s: int) -> None:
+        """A clock that is set right may go back into a window that calls still hold something of. Its desk is then
+        the same one: two for one lease would each believe that all of it is theirs.
+        """
+        self.old.append(self.desk)
+        found = next((desk for desk in self.old if desk.window_s == window_s), None)
+        if found is None:
+            found = Desk(self.pool.name, window_s)
+        else:
+            self.old.remove(found)
+        self.desk = found
 
     def past(self) -> list[Desk]:
         """Desks of windows that are over; they go once nothing of them is held."""
@@ -126,7 +137,7 @@ class Pools:
     def define(self, pools: Mapping[str, Pool]) -> None:
         """From now on these are all."""
         for name, pool in pools.items():
-            known = self._states.get(name)
+            known = self._states.get(name) or self._taken_back(name)
             if known is None:
                 self._states[name] = PoolState(pool, self._zone_of(pool.time_zone))
             elif known.pool != pool:
@@ -136,6 +147,15 @@ class Pools:
         self._chains.clear()
         self._terms.clear()
         self._index()
+
+    def _taken_back(self, name: str) -> PoolState | None:
+        """A pool that was gone and comes again while calls still hold something of it."""
+        for state in self._gone:
+            if state.pool.name == name:
+                self._gone.remove(state)
+                self._states[name] = state
+                return state
+        return None
 
     def _index(self) -> None:
         self._agents = {state.pool.agent: name for name, state in self._states.items() if state.pool.agent}

@@ -152,7 +152,7 @@ END $$;
 
 CREATE FUNCTION rank_of(state text) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE state
-        WHEN 'held' THEN 0 WHEN 'sent' THEN 1 WHEN 'voided' THEN 2 WHEN 'estimated' THEN 2 WHEN 'committed' THEN 3
+        WHEN 'held' THEN 0 WHEN 'sent' THEN 1 WHEN 'estimated' THEN 2 WHEN 'voided' THEN 3 WHEN 'committed' THEN 4
     END
 $$;
 
