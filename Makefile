@@ -102,7 +102,7 @@ lock: ## write requirements/*.txt again
 	$(UV)/bin/pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) -o requirements/run.txt
 	$(COMPILE) --extra llama -c requirements/run.txt -o requirements/llama.txt
-	$(COMPILE) --extra llama --extra postgres -c requirements/llama.txt requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) --extra llama --extra postgres --extra redis -c requirements/llama.txt requirements/dev.in -o requirements/dev.txt
 	$(subst pyproject.toml,requirements/clients.in,$(COMPILE)) -o requirements/clients.txt
 	$(COMPILE) -c requirements/run.txt requirements/fuzz.in -o requirements/fuzz.txt
 	$(subst pyproject.toml,requirements/prices.in,$(COMPILE)) -o requirements/prices.txt

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import postgres_server
+import redis_server
 from hoosh.core.errors import StoreFailed
 from hoosh.core.ledger import (
     NO_CEILING,
@@ -29,6 +30,8 @@ from hoosh.ports import Ledger
 from hoosh.stores.ledger_memory import MemoryLedger
 from hoosh.stores.postgres.database import Database
 from hoosh.stores.postgres.ledger import PostgresLedger
+from hoosh.stores.redis.keyspace import SCRIPT, Keyspace
+from hoosh.stores.redis.ledger import RedisLedger
 from hoosh.stores.sqlite.file import StoreFile
 from hoosh.stores.sqlite.ledger import SQLiteLedger
 
@@ -110,10 +113,38 @@ async def postgres() -> AsyncIterator[Bank]:
         await ledger.close()
 
 
+@asynccontextmanager
+async def redis() -> AsyncIterator[Bank]:
+    """The server's clock is set aside: TIME is asked for in one place."""
+    name = f"t_{secrets.token_hex(8)}"
+    now = [1_700_000_000_000]
+    keyspace = Keyspace(redis_server.shared().url, name, script=with_a_clock(SCRIPT.read_text()))
+
+    async def pass_ms(ms: int) -> None:
+        now[0] += ms
+        await keyspace.run("set_clock", str(now[0] // 1000), str(now[0] % 1000 * 1000))
+
+    ledger = RedisLedger(keyspace)
+    await pass_ms(0)
+    try:
+        yield Bank(ledger, pass_ms, await ledger.open())
+    finally:
+        await ledger.close()
+
+
+def with_a_clock(script: str) -> str:
+    assert script.count("call('TIME')") == 1
+    set_clock = "function steps.set_clock(...) call('DEL', at('t')) return call('RPUSH', at('t'), ...) end\n"
+    return script.replace("call('TIME')", "call('LRANGE', at('t'), 0, -1)").replace(
+        "local steps = {}\n", "local steps = {}\n" + set_clock
+    )
+
+
 BANKS = [
     pytest.param(memory, id="memory"),
     pytest.param(sqlite, id="sqlite"),
     pytest.param(postgres, id="postgres"),
+    pytest.param(redis, id="redis"),
 ]
 
 

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 import postgres_server
+import redis_server
 from hoosh.core.errors import StoreFailed
 from hoosh.ports import Records
 from hoosh.stores.postgres.database import Database
 from hoosh.stores.postgres.records import PostgresRecords
 from hoosh.stores.records_memory import MemoryRecords
+from hoosh.stores.redis.keyspace import Keyspace
+from hoosh.stores.redis.records import RedisRecords
 from hoosh.stores.sqlite.file import StoreFile, transaction
 from hoosh.stores.sqlite.migrations import MIGRATIONS, Migration
 from hoosh.stores.sqlite.records import SQLiteRecords
@@ -25,13 +28,16 @@ from hoosh.stores.sqlite.records import SQLiteRecords
 Make = Callable[[], Records]
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "redis"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if request.param == "memory":
         return MemoryRecords
     if request.param == "postgres":
         schema = f"t_{secrets.token_hex(8)}"
         return lambda: PostgresRecords(Database(postgres_server.shared().url, schema))
+    if request.param == "redis":
+        namespace = f"t_{secrets.token_hex(8)}"
+        return lambda: RedisRecords(Keyspace(redis_server.shared().url, namespace))
     return lambda: SQLiteRecords(StoreFile(tmp_path / "data" / "hoosh.db"))
 
 

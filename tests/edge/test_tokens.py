@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import postgres_server
+import redis_server
 from gateway import PATIENCE_S, QUIET, Provider, Running, clean_environ, one_provider, provider, running, serving
 from hoosh import HooshClient
 
@@ -255,7 +256,12 @@ def in_postgres() -> str:
     return f"[store]\nkind = 'postgres'\nurl = '{url}'\nnamespace = 't_{secrets.token_hex(8)}'\n"
 
 
-@pytest.mark.parametrize("store", [in_sqlite, in_postgres])
+def in_redis() -> str:
+    url = redis_server.shared().url
+    return f"[store]\nkind = 'redis'\nurl = '{url}'\nnamespace = 't_{secrets.token_hex(8)}'\n"
+
+
+@pytest.mark.parametrize("store", [in_sqlite, in_postgres, in_redis])
 def test_two_gateways_share_one_budget_to_the_last_call_and_not_beyond(
     fake: Provider, tmp_path: Path, store: Callable[[], str]
 ) -> None:

@@ -22,7 +22,7 @@ from hoosh.engine.reservations import Reservations
 from hoosh.http.routes import Route
 from hoosh.http.tokens import Tokens
 from hoosh.http.usage import UsagePages
-from hoosh.ports import Clock
+from hoosh.ports import Clock, Ledger
 from hoosh.stores.spool import SpoolFile, left_behind
 
 PERIODS: tuple[Period, ...] = ("none", "hour", "day", "week", "month")
@@ -51,11 +51,8 @@ class Budgeting:
         self.escrow = Escrow(self.ledger, self.pools, self.courier, durable=config.store.durability == "durable")
 
     async def open(self) -> None:
-        """Tell the store first what gateways left behind that died on this machine. Raises StoreFailed."""
-        epoch = await self.ledger.open()
-        for left in left_behind(self._journals):
-            await replay(self.ledger, epoch, left)
-            left.remove()
+        """Raises StoreFailed."""
+        await tell_journals(self.ledger, self._journals)
         await self.courier.open()
 
     def adopt(self, keys: Iterable[StoredKey]) -> None:
@@ -86,6 +83,14 @@ class Budgeting:
         if self._spool is not None:
             self._spool.close(keep=not is_told)
         await self.ledger.close()
+
+
+async def tell_journals(ledger: Ledger, directory: Path) -> None:
+    """What gateways left behind that died on this machine. Raises StoreFailed."""
+    epoch = await ledger.open()
+    for left in left_behind(directory):
+        await replay(ledger, epoch, left)
+        left.remove()
 
 
 def pools_of(config: Config) -> Sequence[Pool]:

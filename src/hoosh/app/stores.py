@@ -10,6 +10,9 @@ from hoosh.stores.postgres.database import Database
 from hoosh.stores.postgres.ledger import PostgresLedger
 from hoosh.stores.postgres.records import PostgresRecords
 from hoosh.stores.records_memory import MemoryRecords
+from hoosh.stores.redis.keyspace import Keyspace
+from hoosh.stores.redis.ledger import RedisLedger
+from hoosh.stores.redis.records import RedisRecords
 from hoosh.stores.sqlite.file import StoreFile
 from hoosh.stores.sqlite.ledger import SQLiteLedger
 from hoosh.stores.sqlite.records import SQLiteRecords
@@ -24,6 +27,8 @@ def ledger_of(config: Config, directory: Path) -> Ledger:
             return SQLiteLedger(_file(directory))
         case "postgres":
             return PostgresLedger(database_of(config))
+        case "redis":
+            return RedisLedger(keyspace_of(config))
 
 
 def records_of(config: Config, directory: Path) -> Records:
@@ -35,11 +40,23 @@ def records_of(config: Config, directory: Path) -> Records:
             return SQLiteRecords(_file(directory))
         case "postgres":
             return PostgresRecords(database_of(config))
+        case "redis":
+            return RedisRecords(keyspace_of(config))
 
 
 def database_of(config: Config) -> Database:
     store = config.store
     return Database(store.url.reveal() if store.url else "", store.namespace, allow_volatile=store.allow_volatile)
+
+
+def keyspace_of(config: Config) -> Keyspace:
+    store = config.store
+    return Keyspace(
+        store.url.reveal() if store.url else "",
+        store.namespace,
+        allow_volatile=store.allow_volatile,
+        durable=store.durability == "durable",
+    )
 
 
 def _file(directory: Path) -> StoreFile:

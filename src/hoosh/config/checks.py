@@ -18,7 +18,10 @@ from hoosh.core.money import micros_of_usd
 _TOKEN_CHARS = 16
 _GLOB = re.compile(r"[*?\[]")
 _PEPPER_CHARS = 32
-_SCHEMES = {"postgres": ("postgresql", "postgres")}
+_SCHEMES = {
+    "postgres": ("postgresql", "postgres"),
+    "redis": ("redis", "rediss", "unix", "valkey", "valkeys"),
+}
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 

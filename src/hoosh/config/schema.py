@@ -350,7 +350,7 @@ class PriceConfig(_Table, frozen=True):
 
 class StoreConfig(_Table, frozen=True):
     kind: Annotated[
-        Literal["sqlite", "memory", "postgres"],
+        Literal["sqlite", "memory", "postgres", "redis"],
         Meta(
             description="Where budgets, keys and usage are kept: `hoosh.db` beside the models, only in memory, or "
             "where gateways of many machines reach it (docs/stores.md)."
@@ -367,7 +367,8 @@ class StoreConfig(_Table, frozen=True):
         str,
         Meta(
             pattern="^[a-z_][a-z0-9_]{0,62}$",
-            description="What keeps several hooshes apart on one server: the name of a schema in PostgreSQL.",
+            description="What keeps several hooshes apart on one server: the name of a schema in PostgreSQL, "
+            "the beginning of all keys in Redis.",
         ),
     ] = "hoosh"
     allow_volatile: Annotated[

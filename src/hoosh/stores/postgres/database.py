@@ -6,6 +6,8 @@ with `hoosh[postgres]` and is loaded only where a store is in PostgreSQL.
 
 import asyncio
 import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -89,6 +91,17 @@ class Database:
         except self._errors as error:
             raise _failed(error) from error
 
+    @asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[asyncpg.Connection]":
+        """A connection for many statements that are done together or not. Raises StoreFailed."""
+        try:
+            async with self._opening:
+                pool = self._opened = self._opened or await self._open()
+            async with pool.acquire() as db, db.transaction():
+                yield db
+        except self._errors as error:
+            raise _failed(error) from error
+
     async def close(self) -> None:
         pool, self._opened = self._opened, None
         if pool is not None:
@@ -166,4 +179,5 @@ def _failed(error: Exception) -> StoreFailed:
     else:
         found = (_CODES.get(state[:length]) for length in (5, 3, 2))
         code = next((code for code in found if code), "store_failed")
-    return StoreFailed(f"the store in PostgreSQL failed: {str(error) or type(error).__name__}", code=code)
+    told = "; ".join(str(error).split("\n")) or type(error).__name__
+    return StoreFailed(f"the store in PostgreSQL failed: {told}", code=code)

@@ -1,0 +1,1 @@
+"""Budgets and keys in Valkey or Redis."""
