@@ -40,6 +40,7 @@ from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.discovery import discover
+from hoosh.engine.draining import Drains
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.settler import Settler
 from hoosh.http.counting import Counting
@@ -146,9 +147,10 @@ class Gateway:
                 clock=self.clock,
             )
         )
+        self.drains = Drains(self.engine) if self.config.server.on_disconnect == "drain" else None
         self.response_store = _response_store(self.config, self._environ, self.clock)
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
-        inference = Inference(self.engine, OPENAI_RESPONSES, limits, self.clock)
+        inference = Inference(self.engine, OPENAI_RESPONSES, limits, self.clock, self.drains)
         self.responses = Responses(self.engine, inference, limits, clock=self.clock, store=self.response_store)
         courier = self.budgeting.courier
         self.health = Health(
@@ -178,6 +180,8 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "responses"):
             await self.responses.stop()
+            if self.drains is not None:
+                await self.drains.stop()
             await self.response_store.close()
             await self.budgeting.close(STOP_S)
         await self.key_room.close()
@@ -239,7 +243,7 @@ class Gateway:
     ) -> Route:
         """Where a dialect's requests are answered."""
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
-        endpoint = Inference(self.engine, dialect, limits, self.clock)
+        endpoint = Inference(self.engine, dialect, limits, self.clock, self.drains)
         endpoint_at = before(endpoint) if before else endpoint
         return Route(method="POST", path=path, endpoint=endpoint_at, name=name, dialect=dialect)
 

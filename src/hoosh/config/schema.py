@@ -44,6 +44,13 @@ class ServerConfig(_Table, frozen=True):
     drain_s: Annotated[
         float, Meta(ge=0, le=3600, description="Time that running calls get to end when the server stops.")
     ] = 30.0
+    on_disconnect: Annotated[
+        Literal["cancel", "drain"],
+        Meta(
+            description="When a client leaves: the provider's call is ended and what was seen is charged, or its "
+            "answer is read to the end (64 at a time, 30 s at most) and charged as the provider says."
+        ),
+    ] = "cancel"
     workers: Annotated[
         int,
         Meta(

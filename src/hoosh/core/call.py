@@ -125,7 +125,9 @@ class Account:
         "error",
         "finished",
         "first_event_ns",
+        "has_left",
         "hold",
+        "lost",
         "outcome",
         "quote",
         "reported",
@@ -147,10 +149,12 @@ class Account:
         self._costed: tuple[Usage, Quote, int, int | None] | None = None
         self.terms = Terms(pools=())
         self.tried: list[Tried] = []
+        self.lost = Usage()  # what the last attempt that came to nothing was charged
         self.reported: Usage | None = None
         self.finished = False  # the provider ended an answer itself
         self.seen_chars = 0
         self.first_event_ns = 0
+        self.has_left = False  # the client; the answer is read to its end all the same
 
     def cost_micros(self, usage: Usage, audio_ms: int = 0) -> int | None:
         """What `usage` costs at the attempt's quote; None where that is not known. The reply, its head, the ledger and

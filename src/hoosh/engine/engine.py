@@ -79,13 +79,19 @@ class Engine:
 
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> Account:
         account = Account(call)
+        await self.run(account, dialect, sink)
+        return account
+
+    async def run(self, account: Account, dialect: ClientDialect, sink: Sink) -> None:
+        """`account` is new, and belongs to this alone from here on; but who knows that the client left may say so."""
+        call = account.call
         permit: Permit | None = None
         try:
             permit = self._world.limits.admit(call)
             account.terms = self._world.cashier.terms(call)
             plan = self._world.catalog.route(call.request.model, call.wishes, call.request.operation, call.principal)
             await self._relay(account, plan, dialect, sink)
-            account.outcome = Outcome.OK
+            account.outcome = Outcome.CANCELLED if account.has_left else Outcome.OK
         except HooshError as error:
             account.error = error
             refused = account.attempt is None or isinstance(error, ClientError)
@@ -98,7 +104,6 @@ class Engine:
             self._world.settler.settle(account)  # never awaits, exactly once
             if permit is not None:
                 permit.give_back(account.billed.total if account.billed else 0)  # as settling
-        return account
 
     async def _relay(self, account: Account, plan: Plan, dialect: ClientDialect, sink: Sink) -> None:
         async with AsyncExitStack() as held:
@@ -144,6 +149,8 @@ class Engine:
                 return opened
             await held.aclose()  # before the next attempt begins
             self._world.settler.absorb(account, error)
+            if account.has_left:  # for nobody there is no second attempt
+                raise asyncio.CancelledError
             try:
                 attempt = tries.send(error)
             except StopIteration:

@@ -28,7 +28,8 @@ class Settler:
         target = account.attempt.target
         account.tried.append(Tried(target, error))
         self._observer.failed(target, error)
-        self._close(account, usage_of(account), error.code, absorbed=True)
+        account.lost = usage_of(account)
+        self._close(account, account.lost, error.code, absorbed=True)
         account.reported, account.sent = None, False
 
     def commit(self, account: Account) -> None:
@@ -39,7 +40,7 @@ class Settler:
     def settle(self, account: Account) -> None:
         attempt, error = account.attempt, account.error
         if account.billed is None:
-            account.billed = usage_of(account) if account.hold else Usage()
+            account.billed = usage_of(account) if account.hold else account.lost
         if attempt is not None and len(account.tried) < attempt.n:
             if account.outcome is Outcome.OK:
                 self._observer.succeeded(attempt.target, (account.first_event_ns - account.call.arrived_ns) / 1e9)

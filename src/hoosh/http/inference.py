@@ -1,6 +1,6 @@
 """Inference endpoints: a body of some dialect goes through the engine, and the call ends when the client leaves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -8,6 +8,7 @@ from hoosh.core.call import Call, Wishes
 from hoosh.core.principal import Principal
 from hoosh.core.wire import Headers
 from hoosh.dialects import ClientDialect
+from hoosh.engine.draining import Drains
 from hoosh.engine.engine import Engine
 from hoosh.http.exchange import Exchange
 from hoosh.http.limit_headers import limit_headers
@@ -24,8 +25,12 @@ def _as_it_is(sink: Sink) -> Sink:
 class Inference:
     """One path: the dialect that it speaks, before the one engine."""
 
-    def __init__(self, engine: Engine, dialect: ClientDialect, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, dialect: ClientDialect, limits: Limits, clock: Clock, drains: Drains | None = None
+    ) -> None:
+        """`drains` has what goes on without its client; with None, nothing does."""
         self._engine = engine
+        self._serve: Callable[[Call, ClientDialect, Sink], Awaitable[object]] = drains.serve if drains else engine.serve
         self._dialect = dialect
         self._limits = limits
         self._clock = clock
@@ -81,11 +86,11 @@ class Inference:
     async def serve(
         self, call: Call, dialect: ClientDialect, exchange: Exchange, over: Callable[[Sink], Sink] = _as_it_is
     ) -> None:
-        """When the client leaves, the task is cancelled, also while the provider is silent.
+        """When the client leaves, the task is cancelled, also while the provider is silent; `drains` may go on reading.
 
         `over` puts a sink before the client's.
         """
-        await self._engine.serve(call, dialect, over(ReplySink(exchange, dialect)))
+        await self._serve(call, dialect, over(ReplySink(exchange, dialect)))
 
 
 def _relayed(headers: Mapping[bytes, bytes], dialect: ClientDialect) -> Headers:

@@ -262,6 +262,7 @@ SPECIAL = {
     ("keys_store", "pepper"): HIDDEN * 3,
     ("keys_store", "previous_pepper"): HIDDEN * 3,
     ("keys", "token"): HIDDEN + "2",
+    ("server", "on_disconnect"): "drain",
     ("store", "url"): "postgresql://hoosh@127.0.0.1/hoosh",
     ("providers", "type"): "ollama",
     ("providers", "base_url"): "http://other",
