@@ -11,6 +11,7 @@ failed or cut short a single request.
 import argparse
 import contextlib
 import http.client
+import importlib
 import json
 import os
 import re
@@ -38,13 +39,25 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Target:
-    """What is measured: a command that listens on `port`. `{kit}` and `{work}` in it are this and a scratch folder."""
+    """What is measured: a command that listens on `port`. In it and in `env`, `{kit}` and `{work}` are this and a
+    scratch folder, `{postgres}` and `{redis}` the address of a server that runs for as long.
+    """
 
     name: str
     port: int
     command: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     env: Mapping[str, str] | None = None
+
+
+SERVE = (f"{sys.prefix}/bin/hoosh", "serve", "--config", "{kit}/hoosh.toml")
+
+
+def _over(name: str, port: int, **store: str) -> Target:
+    """The same gateway with its budgets elsewhere."""
+    env = {f"HOOSH_STORE__{key}": value for key, value in store.items()}
+    env |= {"HOOSH_SERVER__PORT": str(port), "HOOSH_HOME": f"{{work}}/{name}"}
+    return Target(f"hoosh-{name}", port, SERVE, KEY, env)
 
 
 TARGETS = (
@@ -60,7 +73,11 @@ TARGETS = (
         KEY,
         {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR"},
     ),
-    Target("hoosh", 28510, (f"{sys.prefix}/bin/hoosh", "serve", "--config", "{kit}/hoosh.toml"), KEY),
+    Target("hoosh", 28510, SERVE, KEY, {"HOOSH_HOME": "{work}/hoosh"}),
+    _over("memory", 28511, KIND="memory"),
+    _over("durable", 28512, DURABILITY="durable"),
+    _over("postgres", 28513, KIND="postgres", URL="{postgres}"),
+    _over("redis", 28514, KIND="redis", URL="{redis}"),
 )
 
 
@@ -218,9 +235,11 @@ class Bench:
 def start(target: Target, core: int, work: Path, held: contextlib.ExitStack) -> tuple[int, Row]:
     """The process and how long it took to its first good answer. Exits if there is none."""
     refuse_taken(target.port)
-    command = [part.format(kit=KIT, work=work) for part in target.command]
+    places = {"kit": KIT, "work": work, **servers(target, held)}
+    command = [part.format(**places) for part in target.command]
+    env = {name: value.format(**places) for name, value in (target.env or {}).items()}
     begun = time.monotonic()
-    process = held.enter_context(running(target.name, core, command, target.env))
+    process = held.enter_context(running(target.name, core, command, env))
     while not answers(target):
         if process.poll() is not None or time.monotonic() - begun > START_S:
             sys.exit(f"{target.name} does not answer: see bench/logs/{target.name}.log")
@@ -228,6 +247,17 @@ def start(target: Target, core: int, work: Path, held: contextlib.ExitStack) -> 
     ready_s = time.monotonic() - begun
     time.sleep(0.5)
     return process.pid, {"ready_s": ready_s, "idle_mb": memory_mb(process.pid)}
+
+
+def servers(target: Target, held: contextlib.ExitStack) -> Mapping[str, str]:
+    """Those that `target` needs, as the tests have them."""
+    sys.path.insert(0, str(KIT.parent / "tests"))
+    wanted = " ".join((target.env or {}).values())
+    found = {}
+    for name in ("postgres", "redis"):
+        if f"{{{name}}}" in wanted:
+            found[name] = held.enter_context(importlib.import_module(f"{name}_server").server()).url
+    return found
 
 
 PLAIN_COLUMNS = {"requests/s": "per_s", "p50 µs": "p50_us", "p99 µs": "p99_us"}
@@ -253,7 +283,7 @@ def table(load: Load, rows: Mapping[str, Sequence[Row]]) -> str:
         own, other = median(name, "per_cpu_s"), median(peer, "per_cpu_s")
         return f"{own / other:.3g}" if own and other else ""
 
-    peers = [name for name in ("nginx", "litellm") if name in rows]
+    peers = [name for name in ("nginx", "litellm", "hoosh-memory") if name in rows]
     columns = {**(STREAM_COLUMNS if load.pieces else PLAIN_COLUMNS), "MB": "memory_mb", "failed": "failed"}
     work = "pieces/CPU-s" if load.pieces else "requests/CPU-s"
     heads = ["target", work, *(f"× {peer}" for peer in peers), *columns, *(["short"] if load.pieces else [])]
@@ -326,7 +356,8 @@ def main() -> None:
     for load in loads:
         print(table(load, rows[load.name]))
     print(start_table(starts))
-    if any(row["failed"] or row.get("short") for load in loads for row in rows[load.name].get("hoosh", ())):
+    ours = [row for load in loads for name, told in rows[load.name].items() if name.startswith("hoosh") for row in told]
+    if any(row["failed"] or row.get("short") for row in ours):
         sys.exit("hoosh failed requests")
 
 
