@@ -75,6 +75,7 @@ BUDGET_ROWS: tuple[Cells, ...] = (
     ("budgets.overrides.capacity_usd", CAP + OTHER, CAP + OTHER + "capacity_usd = 5\n", ceiling, (-1, -1, -1), (-1, 5_000_000, -1)),
     ("budgets.overrides.capacity_audio_s", CAP + OTHER, CAP + OTHER + "capacity_audio_s = 5\n", ceiling, (-1, -1, -1), (-1, -1, 5000)),
     ("budgets.overrides.since", CAP + OTHER, CAP + OTHER + "since = 2098-01-01T00:00:00Z\n", ceiling, (-1, -1, -1), (9999, -1, -1)),
+    ("server.on_disconnect", QUIET, QUIET + "[server]\non_disconnect = 'drain'\n", lambda gateway: gateway.drains is not None, False, True),
     ("store.kind", QUIET, QUIET + "[store]\nkind = 'memory'\n", lambda gateway: type(gateway.budgeting.ledger).__name__, "SQLiteLedger", "MemoryLedger"),
     ("store.url", POSTGRES, POSTGRES.replace(URL, f"{URL}?application_name=me"), lambda gateway: vars(database(gateway))["_manner"]["dsn"], URL, f"{URL}?application_name=me"),
     ("store.namespace", POSTGRES, POSTGRES + "namespace = 'mine'\n", lambda gateway: database(gateway).schema, "hoosh", "mine"),

@@ -71,10 +71,10 @@ def frail() -> Iterator[RedisServer]:
         yield server
 
 
-async def until_taken(bench: Bench, told: Line) -> None:
+async def until_taken(bench: Bench, told: Line, gateway: str = "g1") -> None:
     while True:
         try:
-            await bench.sync(told)
+            await bench.sync(told, gateway=gateway)
         except StoreFailed as failed:
             if failed.code not in ("storage_unreachable", "store_slow"):
                 raise
@@ -95,7 +95,7 @@ def killed(server: RedisServer, times: int, seed: int) -> None:
         async def tell(worker: int) -> None:
             n = 0
             while not is_over.is_set():
-                await until_taken(bench, line(f"{worker}-{n}", 1 + n % 7))
+                await until_taken(bench, line(f"{worker}-{n}", 1 + n % 7), f"g{worker}")
                 taken.append(1 + n % 7)
                 n += 1
 
@@ -240,6 +240,28 @@ def test_a_server_that_is_slow_is_named(frail: RedisServer, monkeypatch: pytest.
         await until_taken(bench, line("b"))
 
     play(Bench(frail.url), scene)
+
+
+def test_a_step_that_comes_after_a_later_one_of_its_gateway_changes_nothing() -> None:
+    """As one does that lay in the buffer of a connection that its gateway had given up."""
+
+    async def scene(bench: Bench) -> None:
+        await bench.sync(want=10)
+        space = bench.ledger.keyspace
+        wish = LeaseWish("p", 0, 0, CEILING, NOTHING, Amount(10), NOTHING)
+        old = Batch(gateway="g1", epoch=bench.epoch, lease_ms=30_000, lines=(line("a"),), leases=(wish,))
+        caller, number = bench.ledger._caller("g1")
+        assert (await bench.sync(want=300)).leases[0].granted == Amount(300)
+        with pytest.raises(StoreFailed, match="LATE"):
+            await space.run("sync", old, caller, number)
+        (standing,) = await bench.ledger.standing([Asked("p")])
+        assert (standing.leased, standing.committed) == (Amount(300), NOTHING)
+        await bench.ledger.reconcile("g1")
+        with pytest.raises(StoreFailed, match="LATE"):
+            await space.run("sync", old, caller, number)
+        assert (await bench.ledger.audit()).leases == ()
+
+    play(Bench(), scene)
 
 
 def test_another_ledger_in_its_place_is_noticed(frail: RedisServer) -> None:

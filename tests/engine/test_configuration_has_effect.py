@@ -235,14 +235,6 @@ ROWS = (
         413,
     ),
     Row(
-        "server.on_disconnect",
-        QUIET,
-        QUIET + "[server]\non_disconnect = 'drain'\n",
-        lambda built: built.gateway.drains is not None,
-        False,
-        True,
-    ),
-    Row(
         "keys.token", QUIET + KEY.format(token="b" * 20), QUIET + KEY.format(token=TOKEN), caller(TOKEN), 401, "laptop"
     ),
     Row(

@@ -60,6 +60,7 @@ models_cli = App(name="models", help="List models that can be called; pull or re
 config_cli = App(name="config", help="Check the configuration, or print its schema or an example.")
 cli.command(models_cli)
 cli.command(config_cli)
+cli.command("hoosh.cli.prove:prove", help="Show on your own store that budgets hold: kills, disconnects, an audit.")
 cli.command("hoosh.cli.migrate:migrate", help="Bring the store of keys and budgets up to date, or move it.")
 cli.command(keys_cli)
 cli.register_install_completion_command(help="Install shell completion for bash, zsh or fish.")

@@ -364,11 +364,7 @@ class StoreConfig(_Table, frozen=True):
         ),
     ] = "sqlite"
     url: Annotated[
-        Secret | None,
-        Meta(
-            description="Where the store is that is not on this machine.",
-            examples=["$HOOSH_STORE_URL", "postgresql://hoosh@db.example/hoosh?sslmode=verify-full"],
-        ),
+        Secret | None, Meta(description="Where a store is that is a server.", examples=["$HOOSH_STORE_URL"])
     ] = None
     namespace: Annotated[
         str,

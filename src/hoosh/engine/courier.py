@@ -77,6 +77,7 @@ class Courier:
         self._next: list[asyncio.Future[None]] = []
         self._sent: list[asyncio.Future[None]] = []
         self._is_sending = False
+        self._step = asyncio.Lock()  # held while the store is at it
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,17 +93,33 @@ class Courier:
         """Tell the store the rest and give back all leases; whether it has all, for what cannot be told in `limit_s`
         stays in the spool.
         """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._end_tasks()
+                self._fail(StoreFailed("the gateway stops"))
+                await self._leave()
+                return True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._fail(StoreFailed("the gateway stops"))
-        with suppress(TimeoutError, StoreFailed):
-            async with asyncio.timeout(limit_s):
-                await self._send(leaving=True)
-                await self._ledger.reconcile(self.gateway)
-                return True
         log.error("%d ledger lines could not be written: %s", len(self._queue), list(self._queue)[:100])
         return False
+
+    async def _end_tasks(self) -> None:
+        """A step that is under way is waited for: cut off, it might come to the store after the last one."""
+        async with self._step:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _leave(self) -> None:
+        """However often it takes."""
+        while True:
+            with suppress(StoreFailed):
+                await self._send(leaving=True)
+                await self._ledger.reconcile(self.gateway)
+                return
+            await asyncio.sleep(RETRY_S)
 
     def now_ms(self) -> int:
         """The store's clock, as last heard and carried on."""
@@ -215,7 +232,8 @@ class Courier:
         sent_ns = self._clock.monotonic_ns()
         self._is_sending = True
         try:
-            reply = await self._ledger.sync(batch)
+            async with self._step:
+                reply = await self._ledger.sync(batch)
         except BaseException as error:
             lines.update(self._queue)
             self._queue = lines

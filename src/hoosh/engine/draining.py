@@ -7,12 +7,15 @@ Nothing is drained that was not sent: such a call ends at once, as does one too 
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
 
 from hoosh.core.call import Account, Call
 from hoosh.core.errors import HooshError
 from hoosh.dialects import ClientDialect
-from hoosh.engine.engine import Engine
 from hoosh.ports import Sink
+
+if TYPE_CHECKING:
+    from hoosh.engine.engine import Engine
 
 log = logging.getLogger("hoosh.draining")
 AT_MOST = 64
@@ -22,7 +25,7 @@ LIMIT_S = 30.0
 class Drains:
     """All calls of one process that may go on without their clients."""
 
-    def __init__(self, engine: Engine, at_most: int = AT_MOST, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, engine: "Engine", at_most: int = AT_MOST, limit_s: float = LIMIT_S) -> None:
         self._engine = engine
         self._at_most = at_most
         self._limit_s = limit_s

@@ -102,6 +102,11 @@ class Database:
         except self._errors as error:
             raise _failed(error) from error
 
+    async def drop(self) -> None:
+        """The schema and all that is in it. Raises StoreFailed."""
+        await self.rows(f'DROP SCHEMA "{self.schema}" CASCADE')
+        await self.close()
+
     async def close(self) -> None:
         pool, self._opened = self._opened, None
         if pool is not None:

@@ -89,6 +89,17 @@ class Keyspace:
         finally:
             await redis.aclose()
 
+    async def drop(self) -> None:
+        """All keys. Raises StoreFailed."""
+        redis = self._connect()
+        try:
+            async for key in redis.scan_iter(match=f"{self._home}*", count=1000):
+                await redis.delete(key)
+        except self._errors as error:
+            raise _failed(error) from error
+        finally:
+            await redis.aclose()
+
     async def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:

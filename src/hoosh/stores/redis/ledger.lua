@@ -16,6 +16,8 @@ local VERSION = 1
 -- What one command takes of a list: Lua's stack is bounded.
 local AT_ONCE = 1000
 local PRUNED_AT_ONCE = 1000
+-- For how long a step may lie in a buffer: far longer than any caller waits.
+local CALLER_MS = 3600000
 
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 local HOME = KEYS[1]
@@ -335,6 +337,27 @@ end
 
 local steps = {}
 
+-- A step whose caller has given up may lie in its connection's buffer until others of the same caller are done, over
+-- new connections: what it asks for is no longer true then. `caller` numbers its steps; the same one may come twice.
+local function is_late(caller, number, now)
+    if number < (tonumber(call('HGET', at('steps'), caller)) or 0) then
+        return true
+    end
+    call('HSET', at('steps'), caller, number)
+    call('ZADD', at('step_times'), now, caller)
+    return false
+end
+
+local function forget_callers(now)
+    local old = call('ZRANGEBYSCORE', at('step_times'), '-inf', now - CALLER_MS, 'LIMIT', 0, AT_ONCE)
+    for _, caller in ipairs(old) do
+        call('HDEL', at('steps'), caller)
+        call('ZREM', at('step_times'), caller)
+    end
+end
+
+local LATE = redis.error_reply('LATE a step of this caller that was begun later is done already')
+
 -- What is made once, and the names that stay: the epoch, and the version of all that is kept here.
 function steps.open(fresh_epoch)
     call('HSETNX', HOME, 'epoch', fresh_epoch)
@@ -343,12 +366,15 @@ function steps.open(fresh_epoch)
 end
 
 -- hoosh.core.ledger.Batch to Reply; false where the epoch is not the ledger's.
-function steps.sync(batch)
+function steps.sync(batch, caller, number)
     local gateway, epoch, lease_ms, journalled, lines, wishes = unpack(batch)
     if call('HGET', HOME, 'epoch') ~= epoch then
         return false
     end
     local now, done, granted, alive = tick(), changes(), {}, 0
+    if is_late(caller, number, now) then
+        return LATE
+    end
     call('HSET', at('gateways'), gateway, pack({now + lease_ms, journalled}))
     for _, line in ipairs(lines) do
         book(done, line)
@@ -383,11 +409,15 @@ function steps.sweep()
             end_of(gateways[n])
         end
     end
+    forget_callers(now)
     return #ids
 end
 
-function steps.reconcile(gateway)
+function steps.reconcile(gateway, caller, number)
     local done, now = changes(), tick()
+    if is_late(caller, number, now) then
+        return LATE
+    end
     expire(done, call('SMEMBERS', at('open', gateway)), now)
     put_down(done)
     call('SREM', at('owners'), gateway)
@@ -516,4 +546,5 @@ function steps.version()
     return tonumber(call('HGET', HOME, 'records_version')) or 0
 end
 
-return pack(steps[ARGV[1]](unpack(unpacked(ARGV[2]))))
+local answer = steps[ARGV[1]](unpack(unpacked(ARGV[2])))
+return answer == LATE and LATE or pack(answer)

@@ -5,6 +5,7 @@ Its clock is the server's. Numbers are doubles there, exact up to 2^53: no ceili
 
 import secrets
 from collections.abc import Sequence
+from itertools import count
 
 import msgspec
 
@@ -29,6 +30,8 @@ class RedisLedger:
 
     def __init__(self, keyspace: Keyspace) -> None:
         self.keyspace = keyspace
+        self._name = secrets.token_hex(8)
+        self._numbers = count(1)
 
     async def open(self) -> str:
         return _epoch.decode(await self.keyspace.run("open", secrets.token_hex(16)))
@@ -40,7 +43,7 @@ class RedisLedger:
         exact = msgspec.structs.replace(
             batch, lines=tuple(map(_exact, batch.lines)), leases=tuple(map(_exact_wish, batch.leases))
         )
-        told = _reply.decode(await self.keyspace.run("sync", exact))
+        told = _reply.decode(await self.keyspace.run("sync", exact, *self._caller(batch.gateway)))
         if isinstance(told, bool):
             raise StoreFailed("the ledger was replaced by another", code="store_replaced")
         return told
@@ -49,7 +52,11 @@ class RedisLedger:
         return _number.decode(await self.keyspace.run("sweep"))
 
     async def reconcile(self, gateway: str) -> None:
-        await self.keyspace.run("reconcile", gateway)
+        await self.keyspace.run("reconcile", gateway, *self._caller(gateway))
+
+    def _caller(self, gateway: str) -> tuple[str, int]:
+        """Each step of a gateway has a higher number than those before, from whichever connection it comes."""
+        return f"{self._name}-{gateway}", next(self._numbers)
 
     async def carry(self, pool: str, bucket_s: int, extra: Amount) -> Amount:
         return _amount.decode(await self.keyspace.run("carry", pool, bucket_s, extra.meet(_MOST)))
