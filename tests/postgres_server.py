@@ -40,6 +40,11 @@ class PostgresServer:
     def url(self) -> str:
         return f"postgresql://hoosh@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pids(self) -> list[int]:
+        """The server's, and those of its connections."""
+        return [self._process.pid, *_children(self._process.pid)]
+
     def start(self) -> None:
         told = ["-D", str(self._data), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(self._folder)]
         with (self._folder / "log").open("ab") as log:
@@ -56,8 +61,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """As a crash would end it: postmaster and backends at once."""
-        children = _children(self._process.pid)
-        for pid in (self._process.pid, *children):
+        for pid in self.pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(60)

@@ -32,6 +32,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def pids(self) -> list[int]:
+        return [self._process.pid]
+
     def start(self) -> None:
         told = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder), "--save", ""]
         told += ["--appendonly", "yes", "--appendfsync", "everysec", *self._settings]
