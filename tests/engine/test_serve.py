@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from engine_world import BODY, CUT, DONE, FINISH, GOOD, HELLO, ROLE, USAGE, WORLD, Stage, Step
+from engine_world import BODY, CUT, DONE, FINISH, GOOD, HELLO, ROLE, USAGE, WORLD, Stage, Step, frame
 from hoosh.core.call import Outcome, Wishes
 from hoosh.core.errors import ConnectFailed, Refused, Throttled
+from hoosh.core.pool import Terms
 
 
 def run(scene: Callable[[], Awaitable[None]]) -> None:
@@ -177,3 +178,30 @@ def test_usage_asked_of_the_provider_is_held_back_from_a_client_that_did_not_ask
         assert USAGE not in stage.sink.out
 
     run(scene)
+
+
+@pytest.mark.parametrize("text", ["\u6c34" * 1500, "\u6c34" * 9000, "x" * 4500, "x" * 27_000])
+def test_a_growing_answer_holds_a_token_for_each_byte_whatever_it_is_written_in(text: str) -> None:
+    """A token may be a single byte of a character of three."""
+
+    async def main() -> None:
+        pieces = [frame(content=text[n : n + 900]) for n in range(0, len(text), 900)]
+        stage = Stage(good=(ROLE, *pieces, FINISH, DONE))
+        stage.budgets.under = Terms(pools=("default",), is_capped=True, allows_unbounded=False, top_up=True)
+        await stage.serve()
+        (line,) = stage.budgets.lines
+        assert line.hold.amount.tokens > len(text.encode())
+        assert stage.budgets.extended
+
+    asyncio.run(main())
+
+
+def test_a_growing_answer_holds_enough_for_a_piece_that_is_large() -> None:
+    async def main() -> None:
+        stage = Stage(good=(ROLE, frame(content="x" * 50_000), FINISH, DONE))
+        stage.budgets.under = Terms(pools=("default",), is_capped=True, allows_unbounded=False, top_up=True)
+        await stage.serve()
+        (line,) = stage.budgets.lines
+        assert line.hold.amount.tokens > 50_000
+
+    asyncio.run(main())

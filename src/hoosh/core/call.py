@@ -132,6 +132,7 @@ class Account:
         "quote",
         "reported",
         "seen_chars",
+        "seen_wide_bytes",
         "sent",
         "terms",
         "tried",
@@ -153,6 +154,7 @@ class Account:
         self.reported: Usage | None = None
         self.finished = False  # the provider ended an answer itself
         self.seen_chars = 0
+        self.seen_wide_bytes = 0  # of UTF-8, beyond one for each character
         self.first_event_ns = 0
         self.has_left = False  # the client; the answer is read to its end all the same
 
@@ -171,10 +173,15 @@ class Account:
             for inner in event.events:  # type: ignore[union-attr]
                 self.observe(inner)
         elif kind is Text or kind is Reasoning or kind is Refusal:
-            self.seen_chars += len(event.text)  # type: ignore[union-attr]
+            self._see(event.text)  # type: ignore[union-attr]
         elif kind is ToolDelta:
-            self.seen_chars += len(event.name) + len(event.arguments)  # type: ignore[union-attr]
+            self._see(event.name + event.arguments)  # type: ignore[union-attr]
         elif kind is Metered:
             self.reported = event.usage  # type: ignore[union-attr]
         elif kind is Finish:
             self.finished = True
+
+    def _see(self, text: str) -> None:
+        self.seen_chars += len(text)
+        if not text.isascii():
+            self.seen_wide_bytes += len(text.encode("utf-8", "surrogatepass")) - len(text)

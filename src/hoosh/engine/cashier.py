@@ -66,14 +66,18 @@ class Cashier:
         return output_tokens if sets_limit else 0
 
     async def grow(self, account: Account) -> None:
-        """Hold more for an answer that nears what is held: each character seen counts as a token, so this is in time.
+        """Hold more for an answer that nears what is held: each byte seen counts as a token, so this is in time.
 
         Raises: BudgetExceeded, StoreFailed.
         """
         hold, quote = account.hold, account.quote
-        if hold is None or input_bound(account.call.request) + account.seen_chars < hold.amount.tokens:
+        if hold is None:
             return
-        more = Amount(DEFAULT_OUTPUT_TOKENS, quote.bound(0, DEFAULT_OUTPUT_TOKENS, 0))
+        seen_tokens = input_bound(account.call.request) + account.seen_chars + account.seen_wide_bytes
+        if seen_tokens < hold.amount.tokens:
+            return
+        more_tokens = seen_tokens - hold.amount.tokens + DEFAULT_OUTPUT_TOKENS
+        more = Amount(more_tokens, quote.bound(0, more_tokens, 0))
         await self._budgets.extend(hold.id, more)
         account.hold = msgspec.structs.replace(hold, amount=hold.amount + more)
 
