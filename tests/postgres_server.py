@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,17 @@ class PostgresServer:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """As a crash would end it: postmaster and backends at once."""
-        for pid in self.pids:
+        """As a crash would end it: postmaster and backends at once. Stopped first, it makes no more of them; and one that
+        is left would keep the next postmaster from its memory.
+        """
+        self._process.send_signal(signal.SIGSTOP)
+        _until(lambda: _state(self._process.pid) in "TZ")
+        backends = _children(self._process.pid)
+        for pid in (self._process.pid, *backends):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(60)
+        _until(lambda: all(_state(pid) == "Z" for pid in backends))
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
@@ -94,3 +100,18 @@ def server(*settings: str) -> Iterator[PostgresServer]:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _state(pid: int) -> str:
+    """As proc(5) has it; one that is gone is no less dead than a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
