@@ -169,3 +169,20 @@ def test_an_extension_that_cannot_be_journalled_holds_nothing_more() -> None:
         assert await standing(ledger) == Standing()
 
     asyncio.run(main())
+
+
+def test_a_gateway_that_is_ahead_of_the_store_does_not_spend_what_has_not_left_the_window() -> None:
+    """As after the store's clock was set back: its word for the first bucket that counts is too late."""
+    sliding = Pool(name="sliding", ceiling=HUNDRED, period_s=60, rolling=True)
+
+    async def main() -> None:
+        async with gateways(2, [sliding, DEFAULT]) as (_, (one, other)):
+            await one.reserve(hold("a", 95, "sliding"))
+            one.settle(used("a", 95, "sliding"))
+            await one.flush()
+            other._courier._offset_ms += 120_000
+            with pytest.raises(BudgetExceeded):
+                await other.reserve(hold("b", 10, "sliding"))
+            await other.reserve(hold("c", 5, "sliding"))
+
+    asyncio.run(main())

@@ -29,7 +29,7 @@ async def sqlite(now_ms: Callable[[], int]) -> AsyncIterator[Ledger]:
 
 @NUMBERED
 def test_all_adds_up(kind: Kind) -> None:
-    world = simulate(1, 5000, kind)
+    world = simulate(1, 8000, kind)
     assert (world.counts["kills"] > 0) == kind.faults
     assert world.counts["refused: budget_exceeded"] > 0
     if world.truth.is_exact:

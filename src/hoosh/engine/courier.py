@@ -242,7 +242,7 @@ class Courier:
         finally:
             self._is_sending, self._under_way = False, {}
         self._fence_ns = sent_ns + int(batch.lease_ms * LEASE_PART * 1e6)
-        self._heard(reply, desks)
+        self._heard(reply, desks, batch)
         if self._spool is not None:
             self._spool.forget(mark)
         for future in self._sent:
@@ -270,15 +270,17 @@ class Courier:
         )
         return desks, batch
 
-    def _heard(self, reply: Reply, desks: Sequence[Desk]) -> None:
+    def _heard(self, reply: Reply, desks: Sequence[Desk], batch: Batch) -> None:
         self._offset_ms = reply.now_ms - self._clock.monotonic_ns() // 1_000_000
         if (gateways := max(self.manner.gateways, reply.gateways)) != self.gateways:
             self.gateways = gateways
             if self.on_gateways is not None:
                 self.on_gateways(gateways)
         strict_until_ms = reply.now_ms + IDLE_MS
-        for desk, lease in zip(desks, reply.leases, strict=True):
+        for desk, lease, wish in zip(desks, reply.leases, batch.leases, strict=True):
             desk.granted_by(lease)
+            if wish.since_s > self._first_s(desk, reply.now_ms // 1000):
+                desk.give_up_free()
             if lease.recalled:
                 desk.strict_until_ms = strict_until_ms
                 self._wake.set()
@@ -290,6 +292,14 @@ class Courier:
                 desk.strict_until_ms = strict_until_ms
                 desk.dirty = True
                 self._wake.set()
+
+    def _first_s(self, desk: Desk, now_s: int) -> int:
+        """The first bucket that counts. Who was ahead of the store's clock has named a later one, and was granted what
+        is used still.
+        """
+        if desk.pool in self._pools and (state := self._pools[desk.pool]).pool.rolling and state.desk is desk:
+            state.at(now_s)
+        return desk.since_s
 
     def _fail(self, error: StoreFailed) -> None:
         """Who waits must not wait for a store that is away."""

@@ -108,6 +108,12 @@ class Desk:
             self._ceded[meter] += held[meter]
         self.dirty = True
 
+    def give_up_free(self) -> None:
+        """All that no call holds; the store hears of it with the next wish."""
+        for meter in self.capped:
+            self.granted[meter] = min(self.granted[meter], self.held[meter] + self.pending[meter])
+        self.dirty = True
+
     @property
     def is_free(self) -> bool:
         """Is something leased that no call holds?"""

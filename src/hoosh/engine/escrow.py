@@ -149,8 +149,8 @@ class Escrow:
         self, states: Sequence[PoolState], amount: Meters, fixed: tuple[Desk, ...] = ()
     ) -> tuple[Desk, ...]:
         """Wait until all desks have `amount` free. Raises BudgetExceeded, StoreFailed."""
-        courier = self._courier
-        begun_ms = courier.now_ms()
+        courier, loop = self._courier, asyncio.get_running_loop()
+        begun_s = loop.time()  # not by the store's clock, which may be set back meanwhile
         while True:
             for state in states:
                 if state.carried is None:
@@ -166,11 +166,11 @@ class Escrow:
                 continue  # a window has ended while the store was asked
             if not courier.is_late and all_have(desks, amount):
                 return desks
-            waited_ms = courier.now_ms() - begun_ms
+            waited_s = loop.time() - begun_s
             for state, desk in zip(states, desks, strict=True):
                 meter = desk.lacking(amount)
-                is_sure = courier.gateways <= 1 or waited_ms > DOUBT_S * 1000
-                if (meter is not None and is_sure) or (waited_ms > RECALL_S * 1000 and not desk.has(amount)):
+                is_sure = courier.gateways <= 1 or waited_s > DOUBT_S
+                if (meter is not None and is_sure) or (waited_s > RECALL_S and not desk.has(amount)):
                     raise _refusal(state, desk, amount, meter, courier.now_ms())
             await asyncio.sleep(RECALL_STEP_S)
 

@@ -13,6 +13,7 @@ from hoosh.core.errors import HooshError
 
 START_S = 120.0
 STOP_S = 60.0
+AGAIN_S = 0.2
 
 
 class Unready(HooshError):
@@ -109,7 +110,22 @@ class Street:
             house = self._chance.choice(self.houses)
             await house.kill()
             self.kills += 1
-            await house.start()
+            await self._start_again(house)
+
+    async def _start_again(self, house: House) -> None:
+        """None starts while its store is away, and that may be away just now. Raises Unready."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + START_S
+        while True:
+            try:
+                await house.start()
+            except Unready:
+                await house.kill()
+                if loop.time() > deadline_s:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
     async def stop(self) -> None:
         for house in self.houses:

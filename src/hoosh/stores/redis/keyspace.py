@@ -140,6 +140,8 @@ class Keyspace:
         if self._allow_volatile:
             return
         told = {**await redis.info("persistence"), **await redis.info("memory")}
+        if told.get("loading"):  # until that is done, it says of no file that it is kept
+            raise StoreFailed("the Redis server is reading its data", code="storage_unreachable")
         if not told.get("aof_enabled"):
             raise _volatile("keeps no append-only file", "appendonly yes")
         policy = told.get("maxmemory_policy", "")
