@@ -2,8 +2,8 @@
 
 from hoosh.app.prices import price_book
 from hoosh.config.schema import Config
+from hoosh.core.events import Usage
 from hoosh.core.plan import Target
-from hoosh.core.usage import Usage
 from hoosh.ports import Clock
 
 _OWN = {"input_usd_per_mtok": "1", "output_usd_per_mtok": "2"}

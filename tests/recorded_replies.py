@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import UpstreamError
-from hoosh.core.events import Event, Metered
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Metered, Usage
 from hoosh.dialects import Encoder, ProviderDialect, Translating, Ways
 from hoosh.providers.registry import find
 from wire_corpus import Folded, Record, body_of, fold, headers_of, records, splits

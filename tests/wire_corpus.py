@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, cast
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import UpstreamError
 from hoosh.core.events import Event, Finish, Meaning, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
 from hoosh.dialects import JSON, Decoder, PassingOn, ProviderDialect, Translating, Ways

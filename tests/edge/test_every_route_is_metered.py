@@ -54,7 +54,7 @@ def table(home: Path) -> set[tuple[str, str]]:
         gateway = Gateway(load_text(QUIET, None, environ, known_types()), environ, QuietJournal())
         await gateway.open()
         try:
-            return {(route.method, route.path) for route in gateway._routes()}
+            return {(route.method, route.path) for route in gateway.app.routes}
         finally:
             await gateway.close()
 

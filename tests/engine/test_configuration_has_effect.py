@@ -19,7 +19,8 @@ import tiny_bert
 from budget_settings import BUDGET_ROWS
 from engine_world import BODY
 from gateway import clean_environ
-from hoosh.app import Gateway, ask, known_types, page
+from hoosh.app import Gateway, known_types
+from hoosh.app.asking import ask, page
 from hoosh.config.load import load
 from hoosh.config.schema import Config
 from hoosh.core.call import Hold, Wishes

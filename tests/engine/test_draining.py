@@ -8,7 +8,7 @@ import pytest
 from engine_world import BODY, DONE, FINISH, GOOD, HELLO, ROLE, USAGE, FakeSink, Script, Stage
 from hoosh.core.call import Call, Outcome
 from hoosh.core.errors import ConnectFailed, Truncated
-from hoosh.core.usage import Usage
+from hoosh.core.events import Usage
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.draining import Drains
 from hoosh.ports import Sink

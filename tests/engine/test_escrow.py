@@ -11,9 +11,9 @@ import pytest
 
 from hoosh.core.call import Hold, Settlement
 from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage, StoreFailed
+from hoosh.core.events import Usage
 from hoosh.core.ledger import NO_CEILING, UNLIMITED, Amount, Asked, Batch, Reply, Standing
 from hoosh.core.pool import Pool
-from hoosh.core.usage import Usage
 from hoosh.engine.courier import Courier, Manner
 from hoosh.engine.escrow import Escrow
 from hoosh.engine.pools import Pools

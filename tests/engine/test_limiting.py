@@ -5,9 +5,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from engine_world import BODY, CUT, GOOD, HELLO, ROLE, Stage
-from hoosh.core.asked import CountRequest
+from hoosh.core.asked import ChatRequest, CountRequest
 from hoosh.core.call import Call, Outcome
-from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import ConnectFailed, HeldBack, RateLimited
 from hoosh.core.limit import Limit
 from hoosh.core.principal import ANONYMOUS, KeyLimits, Principal

@@ -1,13 +1,12 @@
 """What is owed is written once, whatever the store does in between."""
 
 from engine_world import FakeBudgets, FakeClock, FakeJournal
+from hoosh.core.asked import ChatRequest, Message, TextPart
 from hoosh.core.call import Account, Call, Hold, Outcome
-from hoosh.core.chat import ChatRequest, Message, TextPart
 from hoosh.core.errors import ConnectFailed, HooshError, Refused
-from hoosh.core.events import Finish, Metered, Raw, Text
+from hoosh.core.events import Finish, Metered, Raw, Text, Usage
 from hoosh.core.ledger import Amount
 from hoosh.core.plan import Attempt, Target
-from hoosh.core.usage import Usage
 from hoosh.engine.settler import STATUS_CLIENT_LEFT, Settler
 from hoosh.policy.estimate import usage_of
 

@@ -9,8 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from fuzz.clients import CLIENTS
-from hoosh.core.asked import CompleteRequest, CountRequest, EmbedRequest, ModerationRequest, Request, RerankRequest
-from hoosh.core.chat import ChatRequest, Message, TextPart, Tool, ToolCall, ToolResult
+from hoosh.core.asked import (
+    ChatRequest,
+    CompleteRequest,
+    CountRequest,
+    EmbedRequest,
+    Message,
+    ModerationRequest,
+    Request,
+    RerankRequest,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 from hoosh.core.errors import ClientError
 from hoosh.core.events import (
     Counted,
@@ -24,9 +36,9 @@ from hoosh.core.events import (
     Refusal,
     Text,
     ToolDelta,
+    Usage,
     Vector,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects import Served, Ways
 from hoosh.engine.backend import tongues_of
 from hoosh.providers.registry import PROVIDERS

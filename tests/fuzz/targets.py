@@ -14,6 +14,7 @@ from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.codecs.sse import SSEDecoder
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import (
+    ChatRequest,
     CompleteRequest,
     CountRequest,
     EmbedRequest,
@@ -22,7 +23,6 @@ from hoosh.core.asked import (
     Request,
     RerankRequest,
 )
-from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import ClientError, UpstreamError
 from hoosh.core.events import Event
 from hoosh.dialects import ClientDialect, Decoder, ListingDialect, PassingOn, ProviderDialect, Translating, Ways

@@ -5,7 +5,7 @@ Every scene is played between every pair of dialects, streamed and whole.
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     ImagePart,
     Message,
@@ -19,8 +19,7 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import HooshError
-from hoosh.core.events import Finish, Meaning, Opened, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Finish, Meaning, Opened, Reasoning, Refusal, Text, ToolDelta, Usage
 
 USED = Usage(input=21, cached=4, output=13, reasoning=5)
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from engine_world import FakeBudgets, FakeClock, FakeJournal, FakeSink, FakeTransport, FreeOfCharge
+from hoosh.core.asked import ChatRequest
 from hoosh.core.call import Call
-from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.events import Event
 from hoosh.core.plan import Plan

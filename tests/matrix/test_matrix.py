@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from hoosh.core.chat import ChatRequest, ImagePart, Message, TextPart
+from hoosh.core.asked import ChatRequest, ImagePart, Message, TextPart
 from hoosh.core.errors import BadRequest, HooshError, Overloaded, Throttled, Unauthorized, UnknownModel
 from hoosh.core.features import lost
-from hoosh.dialects import anthropic_messages, gemini, ollama, openai_chat, openai_completions, openai_responses
+from hoosh.dialects import anthropic_messages, gemini, openai_chat, openai_completions, openai_responses
 from hoosh.dialects.gemini.client import CLIENT as GEMINI
 from hoosh.dialects.gemini.signatures import unwrapped
+from hoosh.dialects.ollama import chat as ollama
+from hoosh.dialects.ollama import words
 from hoosh.dialects.ollama.client import CHAT as OLLAMA
 from matrix.scenes import SCENES, USED, Scene
 from matrix.stage import Tongue, play, provider_bytes
@@ -28,7 +30,7 @@ TONGUES = {
             client=anthropic_messages.DIALECT, provider=anthropic_messages.DIALECT, losses=anthropic_messages.LOSSES
         ),
         Tongue(client=GEMINI, provider=gemini.DIALECT, losses=gemini.LOSSES),
-        Tongue(client=OLLAMA, provider=ollama.DIALECT, losses=ollama.LOSSES),
+        Tongue(client=OLLAMA, provider=ollama.DIALECT, losses=words.LOSSES),
     )
 }
 PAIRS = [(client, provider) for client in TONGUES for provider in TONGUES]

@@ -12,11 +12,10 @@ import pytest
 
 from hoosh.app.prices import price_book
 from hoosh.config.schema import Config
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import UpstreamError
-from hoosh.core.events import Event, Metered, Opened, Raw
+from hoosh.core.events import Event, Metered, Opened, Raw, Usage
 from hoosh.core.plan import Target
-from hoosh.core.usage import Usage
 from hoosh.dialects import Served, Translating, Ways
 from hoosh.providers.registry import find
 from matrix.stage import Tongue

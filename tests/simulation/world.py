@@ -15,9 +15,9 @@ import msgspec
 
 from hoosh.core.call import Hold, Settlement
 from hoosh.core.errors import BadRequest, BudgetExceeded, StoreFailed
+from hoosh.core.events import Usage
 from hoosh.core.ledger import UNLIMITED, Amount
 from hoosh.core.principal import ANONYMOUS
-from hoosh.core.usage import Usage
 from hoosh.engine.courier import replay
 from hoosh.engine.pools import Pools
 from hoosh.ports import Ledger

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from gateway import Running
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 from wire.replayed import Lane, gateway, lanes
 from wire.told import ask
 from wire_corpus import Folded, Record, expected, norm, one_of_each_sort, records, require_corpus

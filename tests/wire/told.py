@@ -7,7 +7,7 @@ import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 from wire_corpus import Folded
 
 # What the SDK has an argument for; all else goes by `extra_body`.

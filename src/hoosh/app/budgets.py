@@ -8,7 +8,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hoosh.app.stores import ledger_of
-from hoosh.config.schema import BudgetConfig, Config, OverrideConfig
+from hoosh.config.schema import Config
+from hoosh.config.spending import BudgetConfig, OverrideConfig
 from hoosh.core.errors import ConfigError
 from hoosh.core.ledger import UNLIMITED, Amount
 from hoosh.core.money import micros_of_usd

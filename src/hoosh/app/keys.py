@@ -4,8 +4,9 @@ import asyncio
 from pathlib import Path
 
 from hoosh.app.stores import records_of
+from hoosh.config.access import KeyConfig
 from hoosh.config.checks import is_loopback
-from hoosh.config.schema import Config, KeyConfig
+from hoosh.config.schema import Config
 from hoosh.core.errors import ConfigError
 from hoosh.core.principal import KeyLimits, Principal
 from hoosh.engine.admin_keys import AdminKeys, SocketKeys

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from hoosh.config.schema import BudgetConfig, Config, LimitConfig, ProviderConfig
+from hoosh.config.schema import Config, ProviderConfig
+from hoosh.config.spending import BudgetConfig, LimitConfig
 from hoosh.core.limit import Limit
 from hoosh.engine.limiting import Limiting, ModelLimit
 from hoosh.ports import Limits

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hoosh import providers
-from hoosh.config.schema import Config, PriceConfig
+from hoosh.config.schema import Config
+from hoosh.config.spending import PriceConfig
 from hoosh.core.money import micros_of_usd
 from hoosh.policy.price_book import PriceBook, PriceRule, Published
 from hoosh.policy.prices import Price, Rates

@@ -221,7 +221,8 @@ def infer(
 
 
 async def _infer(config: "Config", asked: Mapping[str, object], *, stream: bool, as_json: bool) -> None:
-    from hoosh.app import Gateway, ask  # noqa: PLC0415
+    from hoosh.app import Gateway  # noqa: PLC0415
+    from hoosh.app.asking import ask  # noqa: PLC0415
     from hoosh.dialects import openai_chat, plain_text  # noqa: PLC0415
     from hoosh.telemetry.log import QuietJournal  # noqa: PLC0415
 
@@ -362,7 +363,8 @@ def example() -> None:
 
 async def _inspect(config: "Config", path: str) -> "JSON":
     """What a page of the gateway says, without a server."""
-    from hoosh.app import Gateway, page  # noqa: PLC0415
+    from hoosh.app import Gateway  # noqa: PLC0415
+    from hoosh.app.asking import page  # noqa: PLC0415
     from hoosh.telemetry.log import QuietJournal  # noqa: PLC0415
 
     gateway = Gateway(config, os.environ, QuietJournal())

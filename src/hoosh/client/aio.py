@@ -31,7 +31,7 @@ from hoosh.client.types import (
     Timeouts,
     Transcript,
 )
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 
 if TYPE_CHECKING:
     from ssl import SSLContext

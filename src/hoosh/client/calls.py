@@ -13,7 +13,7 @@ from hoosh.client import types
 from hoosh.client.errors import APIError
 from hoosh.client.multipart import Form
 from hoosh.client.types import Answered, Fields, Reply
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

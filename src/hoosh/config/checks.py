@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hoosh.config.problem import Place, Problem, problem_at, quoted, unknown
-from hoosh.config.schema import Config, PriceConfig
+from hoosh.config.schema import Config
+from hoosh.config.spending import PriceConfig
 from hoosh.core.errors import ConfigError
 from hoosh.core.money import micros_of_usd
 

@@ -6,13 +6,12 @@ import msgspec
 
 from hoosh.core.asked import Request
 from hoosh.core.errors import HooshError
-from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.core.ledger import Amount, Priced
 from hoosh.core.plan import Attempt, Target
 from hoosh.core.pool import Terms
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.core.quote import FREE, Quote
-from hoosh.core.usage import Usage
 from hoosh.core.wire import Headers
 
 

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
-from hoosh.core.asked import EmbedRequest, Request
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
+    EmbedRequest,
     FilePart,
     ForeignPart,
     ImagePart,
     Message,
     Part,
     ReasoningPart,
+    Request,
     TextPart,
     ToolCall,
     ToolResult,

@@ -1,6 +1,6 @@
 """Which call a tool's result answers, for clients that tell no ids: by the tool's name, else the oldest that waits."""
 
-from hoosh.core.chat import ToolCall
+from hoosh.core.asked import ToolCall
 
 
 class OpenCalls:

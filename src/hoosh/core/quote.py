@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from hoosh.core.events import Usage
 from hoosh.core.ledger import Priced
-from hoosh.core.usage import Usage
 
 
 class Quote(Protocol):

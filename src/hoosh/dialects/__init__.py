@@ -11,13 +11,11 @@ from typing import Any, Protocol
 import msgspec
 
 from hoosh.codecs import Frame, FrameTooLarge, Splitter
+from hoosh.codecs.json import JSON as JSON
 from hoosh.core.asked import Operation, Request
 from hoosh.core.errors import BadUpstream, HooshError, UpstreamError
-from hoosh.core.events import Event, Meaning, Raw
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Meaning, Raw, Usage
 from hoosh.core.wire import WireRequest
-
-JSON = dict[str, Any]
 
 
 class Quirk(Protocol):

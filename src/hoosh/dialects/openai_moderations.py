@@ -13,9 +13,8 @@ from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import ModerationRequest, Operation
 from hoosh.core.errors import BadRequest, HooshError, Truncated, UpstreamError
-from hoosh.core.events import Event, Judged, Meaning, Metered, Opened, Raw
+from hoosh.core.events import Event, Judged, Meaning, Metered, Opened, Raw, Usage
 from hoosh.core.features import lost
-from hoosh.core.usage import Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, ClientDialect, Encoder, Reader, Served, Ways
 from hoosh.dialects.openai import bodies, faults, replies

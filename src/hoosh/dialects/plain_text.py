@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from hoosh.core.chat import ChatRequest, Message, TextPart
+from hoosh.core.asked import ChatRequest, Message, TextPart
 from hoosh.core.errors import BadRequest, HooshError
-from hoosh.core.events import Event, Refusal, Text
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Refusal, Text, Usage
 from hoosh.dialects import ClientDialect, Encoder, Served
 
 

@@ -14,9 +14,8 @@ from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import Operation, RerankRequest
 from hoosh.core.errors import BadRequest, BadUpstream, HooshError, Truncated, UpstreamError
-from hoosh.core.events import Event, Meaning, Metered, Opened, Ranked, Raw
+from hoosh.core.events import Event, Meaning, Metered, Opened, Ranked, Raw, Usage
 from hoosh.core.features import OWN_FIELDS, lost
-from hoosh.core.usage import Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, ClientDialect, Encoder, Reader, Served, Ways
 from hoosh.dialects.openai import bodies, faults, replies

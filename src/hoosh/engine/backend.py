@@ -8,7 +8,7 @@ from hoosh.core.asked import Operation
 from hoosh.core.limit import Limit
 from hoosh.core.wire import Headers, Timeouts, WireRequest
 from hoosh.dialects import Quirk, Tongue
-from hoosh.policy.choose import serves
+from hoosh.policy.globs import serves
 from hoosh.providers import Provider
 
 

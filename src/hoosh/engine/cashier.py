@@ -5,9 +5,8 @@ A call that set no limit on its answer gets one where a budget has a ceiling, fo
 
 import msgspec
 
-from hoosh.core.asked import CompleteRequest, Request
+from hoosh.core.asked import ChatRequest, CompleteRequest, Request
 from hoosh.core.call import Account, Call, Hold
-from hoosh.core.chat import ChatRequest
 from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage
 from hoosh.core.ledger import Amount
 from hoosh.core.plan import Attempt

@@ -12,7 +12,8 @@ from hoosh.core.errors import BadUpstream, HeldBack, HooshError, UpstreamError
 from hoosh.core.plan import Plan, Target
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.engine.backend import Backend
-from hoosh.policy.choose import Offer, Wanted, choose, serves
+from hoosh.policy.choose import Offer, Wanted, choose
+from hoosh.policy.globs import serves
 from hoosh.policy.scopes import within
 from hoosh.ports import Clock, Transport
 

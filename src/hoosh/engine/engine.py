@@ -22,9 +22,8 @@ from hoosh.core.errors import (
     NoFirstEvent,
     UpstreamError,
 )
-from hoosh.core.events import Event, has_content
+from hoosh.core.events import Event, Usage, has_content
 from hoosh.core.plan import Attempt, Plan
-from hoosh.core.usage import Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Tongue, Translating
 from hoosh.engine.backend import Backend

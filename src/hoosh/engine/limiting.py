@@ -14,8 +14,8 @@ from hoosh.core.errors import HeldBack, RateLimited
 from hoosh.core.limit import Gauge, Limit, Refusal, Resource
 from hoosh.core.principal import UNLIMITED_KEY, Principal
 from hoosh.engine.backend import Backend
-from hoosh.policy.choose import serves
 from hoosh.policy.estimate import bound, usage_of
+from hoosh.policy.globs import serves
 from hoosh.policy.limits import span
 from hoosh.ports import Limits, Permit
 

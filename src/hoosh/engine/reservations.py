@@ -10,10 +10,10 @@ import msgspec
 
 from hoosh.core.call import Hold, Settlement
 from hoosh.core.errors import BudgetExceeded, Forbidden, NotFound
+from hoosh.core.events import Usage
 from hoosh.core.ledger import CLOSED, RANK, Amount, Asked, Line
 from hoosh.core.pool import PoolView
 from hoosh.core.principal import Principal
-from hoosh.core.usage import Usage
 from hoosh.engine.courier import Courier
 from hoosh.engine.escrow import Escrow
 from hoosh.engine.pools import PoolState

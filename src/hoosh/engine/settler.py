@@ -6,7 +6,7 @@ may hit. A `finally` that awaited would be cancelled there and settle nothing.
 
 from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
-from hoosh.core.usage import Usage
+from hoosh.core.events import Usage
 from hoosh.policy.estimate import usage_of
 from hoosh.ports import Budgets, Clock, Journal, Observer
 

@@ -5,9 +5,8 @@ from typing import Protocol
 from hoosh.core.asked import CountRequest
 from hoosh.core.call import Call
 from hoosh.core.errors import BadRequest, UnknownModel
-from hoosh.core.events import Counted
+from hoosh.core.events import Counted, Usage
 from hoosh.core.plan import Target
-from hoosh.core.usage import Usage
 from hoosh.dialects import ClientDialect, Served
 from hoosh.engine.catalog import Catalog
 from hoosh.http.exchange import Exchange

@@ -5,7 +5,7 @@ import os
 import socket
 from pathlib import Path
 
-from hoosh.config.schema import AdminConfig
+from hoosh.config.access import AdminConfig
 from hoosh.core.errors import ConfigError
 from hoosh.http.door import Doors, DoorSettings
 from hoosh.http.listening import BACKLOG, listen

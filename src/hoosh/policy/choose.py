@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -10,6 +9,7 @@ from hoosh.core.asked import Operation
 from hoosh.core.call import Wishes
 from hoosh.core.errors import BadRequest, NoProvider, UnknownModel
 from hoosh.core.plan import Target
+from hoosh.policy.globs import serves
 
 # What clients send when nobody told them a model: all known consumers of this port say llama3.
 DEFAULT_NAMES = ("llama3", "default")
@@ -75,11 +75,6 @@ def _targets(name: str, offers: Sequence[Offer]) -> list[Target]:
     found = [(offer, model) for offer in offers if (model := _match(name, offer))]
     found.sort(key=lambda pair: not pair[0].up)
     return [Target(offer.provider, model, offer.local) for offer, model in found]
-
-
-def serves(model: str, globs: Sequence[str]) -> bool:
-    """Without globs everything is served."""
-    return not globs or any(fnmatchcase(model, glob) for glob in globs)
 
 
 def _match(name: str, offer: Offer) -> str:

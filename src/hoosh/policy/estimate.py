@@ -2,19 +2,24 @@
 
 import msgspec
 
-from hoosh.core.asked import CompleteRequest, CountRequest, EmbedRequest, ModerationRequest, Request, RerankRequest
-from hoosh.core.call import Account
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
+    CompleteRequest,
+    CountRequest,
+    EmbedRequest,
     FilePart,
     ForeignPart,
     ImagePart,
+    ModerationRequest,
     ReasoningPart,
+    Request,
+    RerankRequest,
     TextPart,
     ToolCall,
     ToolResult,
 )
-from hoosh.core.usage import Usage
+from hoosh.core.call import Account
+from hoosh.core.events import Usage
 
 # Measured ratios of English prose lie between 3.5 and 4.0 bytes a token.
 CHARS_PER_TOKEN = 4

@@ -9,10 +9,10 @@ from typing import Literal, Protocol
 import msgspec
 
 from hoosh.core.errors import Unpriced
+from hoosh.core.events import Usage
 from hoosh.core.ledger import Priced
 from hoosh.core.plan import Target
 from hoosh.core.quote import FREE, Quote
-from hoosh.core.usage import Usage
 from hoosh.policy.prices import Price, bound_micros, cost_micros, dearest
 
 UnknownPrice = Literal["deny", "estimate", "allow"]

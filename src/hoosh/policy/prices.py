@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hoosh.core.usage import Usage
+from hoosh.core.events import Usage
 
 # A price is stated for so many; a sum is taken in parts that divide all of them, and rounded at its end.
 TOKENS = 1_000_000

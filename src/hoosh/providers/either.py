@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hoosh.codecs import Frame, Splitter
-from hoosh.core.asked import Operation
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, Operation
 from hoosh.core.errors import UpstreamError
 from hoosh.core.events import Meaning
 from hoosh.core.wire import WireRequest

@@ -4,7 +4,7 @@ whether they changed it. A payload is a whole reply or one chunk of a stream.
 
 import re
 
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 
 _FILE = re.compile(r"(?:/|\.{1,2}/|~/|[A-Za-z]:\\|\\\\)|.*\.gguf$", re.IGNORECASE)
 _SLASH = re.compile(r"[/\\]")

@@ -9,9 +9,10 @@ import pytest
 
 from hoosh import providers
 from hoosh.app.prices import price_book
-from hoosh.config.schema import Config, PriceConfig, PricingConfig
+from hoosh.config.schema import Config
+from hoosh.config.spending import PriceConfig, PricingConfig
+from hoosh.core.events import Usage
 from hoosh.core.plan import Target
-from hoosh.core.usage import Usage
 from hoosh.policy.price_table import price_table
 from hoosh.policy.prices import bound_micros, cost_micros
 from hoosh.providers.registry import find

@@ -3,20 +3,12 @@ import datetime as dt
 import msgspec
 import pytest
 
+from hoosh.config.access import KeyConfig, KeysStoreConfig
 from hoosh.config.checks import check, check_bind
 from hoosh.config.problem import Place
-from hoosh.config.schema import (
-    BudgetConfig,
-    Config,
-    KeyConfig,
-    KeysStoreConfig,
-    LimitConfig,
-    OverrideConfig,
-    PriceConfig,
-    ProviderConfig,
-    ServerConfig,
-)
+from hoosh.config.schema import Config, ProviderConfig, ServerConfig
 from hoosh.config.secret import Secret
+from hoosh.config.spending import BudgetConfig, LimitConfig, OverrideConfig, PriceConfig
 from hoosh.core.errors import ConfigError
 
 TYPES = {"openai", "ollama"}

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from hoosh.config.access import KeyConfig
 from hoosh.config.decode import Sources, decode
 from hoosh.config.problem import Place
-from hoosh.config.schema import Config, KeyConfig, ProviderConfig, ServerConfig
+from hoosh.config.schema import Config, ProviderConfig, ServerConfig
 from hoosh.config.secret import Secret
 
 HIDDEN = "sk-0123456789abcdef"

@@ -3,7 +3,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from hoosh.config.schema import Config, KeyConfig, NetworkConfig, ProviderConfig
+from hoosh.config.access import KeyConfig
+from hoosh.config.schema import Config, NetworkConfig, ProviderConfig
 from hoosh.config.secret import Secret
 from hoosh.core.wire import Timeouts
 

@@ -1,9 +1,8 @@
 """The account of a running call: what it learns from the events that pass."""
 
+from hoosh.core.asked import ChatRequest
 from hoosh.core.call import Account, Call, Outcome
-from hoosh.core.chat import ChatRequest
-from hoosh.core.events import Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 
 
 def account() -> Account:

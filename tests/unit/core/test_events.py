@@ -2,8 +2,19 @@
 
 import pytest
 
-from hoosh.core.events import Event, Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta, has_content
-from hoosh.core.usage import Usage
+from hoosh.core.events import (
+    Event,
+    Finish,
+    Metered,
+    Opened,
+    Raw,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolDelta,
+    Usage,
+    has_content,
+)
 
 CONTENT: tuple[Event, ...] = (Text("a"), Refusal("a"), Reasoning("a"), ToolDelta(0, name="f"), Finish("stop"))
 SILENT: tuple[Event, ...] = (Opened("id"), Metered(Usage()), Raw(b": ping\n\n"), Raw(b"x", (Opened("id"),)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,

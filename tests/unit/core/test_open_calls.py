@@ -1,6 +1,6 @@
 """Results find their calls, whatever of the two is told."""
 
-from hoosh.core.chat import ToolCall
+from hoosh.core.asked import ToolCall
 from hoosh.core.open_calls import OpenCalls
 
 

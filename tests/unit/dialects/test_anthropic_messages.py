@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import (
     BadUpstream,
     ContextTooLong,
@@ -21,8 +21,7 @@ from hoosh.core.errors import (
     Truncated,
     UpstreamError,
 )
-from hoosh.core.events import Event, Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import PassingOn, Translating, Ways
 from hoosh.dialects.anthropic_messages import DIALECT

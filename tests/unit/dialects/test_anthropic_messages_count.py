@@ -5,8 +5,7 @@ import json
 import pytest
 
 from hoosh.codecs import Frame
-from hoosh.core.asked import CountRequest
-from hoosh.core.chat import ChatRequest, Message, TextPart, Tool
+from hoosh.core.asked import ChatRequest, CountRequest, Message, TextPart, Tool
 from hoosh.core.errors import BadUpstream, Truncated
 from hoosh.core.events import Counted, Raw
 from hoosh.dialects import PassingOn, Ways

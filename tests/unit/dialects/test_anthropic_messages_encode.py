@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoosh.codecs.sse import SSEDecoder
-from hoosh.core.asked import CountRequest
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, CountRequest
 from hoosh.core.errors import (
     BadRequest,
     BadUpstream,
@@ -41,8 +40,8 @@ from hoosh.core.events import (
     Refusal,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.anthropic_messages import COUNT, DIALECT
 from hoosh.dialects.anthropic_messages.listing import entry, page

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import UpstreamError
-from hoosh.core.events import Event, Metered
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Metered, Usage
 from hoosh.dialects import Encoder, Served, Translating, Ways
 from hoosh.dialects.anthropic_messages import DIALECT
 from hoosh.dialects.anthropic_messages.words import CALL_PROOF

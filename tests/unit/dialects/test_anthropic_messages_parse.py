@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,

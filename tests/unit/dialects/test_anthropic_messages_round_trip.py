@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,

@@ -11,8 +11,7 @@ from anthropic.types.beta import BetaMessage
 from pydantic import TypeAdapter
 
 from hoosh.codecs.sse import SSEDecoder
-from hoosh.core.asked import CountRequest
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, CountRequest
 from hoosh.core.errors import Idle, Overloaded
 from hoosh.core.events import (
     Citation,
@@ -24,8 +23,8 @@ from hoosh.core.events import (
     Reasoning,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects import Served
 from hoosh.dialects.anthropic_messages import COUNT, DIALECT
 from hoosh.dialects.anthropic_messages.listing import entry

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     Effort,
     ForeignTool,

@@ -2,10 +2,9 @@
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream
-from hoosh.core.events import Citation, Event, Finish, Metered, Opened, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Citation, Event, Finish, Metered, Opened, Text, ToolDelta, Usage
 from hoosh.dialects import Translating, Ways
 from hoosh.dialects.anthropic_messages import DIALECT
 

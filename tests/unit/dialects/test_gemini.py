@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wire_corpus as wire
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import (
     BadUpstream,
     ContextTooLong,
@@ -20,8 +20,7 @@ from hoosh.core.errors import (
     Truncated,
     UpstreamError,
 )
-from hoosh.core.events import Event, Finish, FinishReason, Metered, Opened, Raw, Reasoning, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, FinishReason, Metered, Opened, Raw, Reasoning, Text, ToolDelta, Usage
 from hoosh.dialects import JSON, PassingOn, Translating, Ways
 from hoosh.dialects.gemini import DIALECT
 from hoosh.providers.google import PROVIDER

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.genai import types
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,
@@ -35,9 +35,9 @@ from hoosh.core.events import (
     Refusal,
     Text,
     ToolDelta,
+    Usage,
 )
 from hoosh.core.features import lost
-from hoosh.core.usage import Usage
 from hoosh.dialects import PassingOn, Served, Ways
 from hoosh.dialects.gemini import DIALECT
 from hoosh.dialects.gemini.client import CLIENT

@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from hoosh.core.asked import CountRequest, EmbedRequest
-from hoosh.core.chat import Message, TextPart
+from hoosh.core.asked import CountRequest, EmbedRequest, Message, TextPart
 from hoosh.core.errors import BadRequest, BadUpstream, Truncated
-from hoosh.core.events import Counted, Metered, Raw, Vector
-from hoosh.core.usage import Usage
+from hoosh.core.events import Counted, Metered, Raw, Usage, Vector
 from hoosh.dialects import PassingOn, Served, Translating, Ways
 from hoosh.dialects.gemini import COUNT, EMBED
 from hoosh.dialects.gemini.client import CLIENT

@@ -8,14 +8,14 @@ import ollama
 import pytest
 from google.genai import types
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream
 from hoosh.core.events import Event
 from hoosh.dialects import Served
 from hoosh.dialects import gemini as gemini_dialect
-from hoosh.dialects import ollama as ollama_dialect
 from hoosh.dialects.gemini.client import CLIENT
 from hoosh.dialects.gemini.signatures import unwrapped
+from hoosh.dialects.ollama import chat as ollama_dialect
 from hoosh.dialects.ollama.client import CHAT
 from recorded_replies import read, replies, said
 from wire_corpus import Folded, fold

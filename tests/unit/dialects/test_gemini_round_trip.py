@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,

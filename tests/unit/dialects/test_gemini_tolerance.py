@@ -4,10 +4,21 @@ import json
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream, CredentialRefused, Overloaded, Throttled, UpstreamError
-from hoosh.core.events import Citation, Event, Finish, Logprobs, Media, Metered, Opened, Reasoning, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import (
+    Citation,
+    Event,
+    Finish,
+    Logprobs,
+    Media,
+    Metered,
+    Opened,
+    Reasoning,
+    Text,
+    ToolDelta,
+    Usage,
+)
 from hoosh.dialects import Translating, Ways
 from hoosh.dialects.gemini import DIALECT
 

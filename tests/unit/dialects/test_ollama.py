@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wire_corpus as wire
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     Effort,
     ForeignPart,
@@ -34,10 +34,9 @@ from hoosh.core.errors import (
     Truncated,
     UpstreamError,
 )
-from hoosh.core.events import Event, Finish, FinishReason, Metered, Opened, Raw, Reasoning, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, FinishReason, Metered, Opened, Raw, Reasoning, Text, ToolDelta, Usage
 from hoosh.dialects import JSON, PassingOn, Translating, Ways
-from hoosh.dialects.ollama import DIALECT
+from hoosh.dialects.ollama.chat import DIALECT
 from hoosh.providers.ollama import PROVIDER
 from wire_corpus import How
 

@@ -7,7 +7,7 @@ from typing import Any
 import ollama
 import pytest
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     ImagePart,
     Message,
@@ -19,12 +19,24 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.core.errors import BadRequest, BadUpstream, Idle
-from hoosh.core.events import Event, Finish, Logprobs, Media, Metered, Opened, Reasoning, Refusal, Text, ToolDelta
+from hoosh.core.events import (
+    Event,
+    Finish,
+    Logprobs,
+    Media,
+    Metered,
+    Opened,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolDelta,
+    Usage,
+)
 from hoosh.core.features import lost
-from hoosh.core.usage import Usage
 from hoosh.dialects import PassingOn, Served, Translating, Ways
-from hoosh.dialects.ollama import DIALECT, GENERATING
+from hoosh.dialects.ollama.chat import DIALECT
 from hoosh.dialects.ollama.client import CHAT, GENERATE, OllamaChatClient
+from hoosh.dialects.ollama.generate import DIALECT as GENERATING
 from hoosh.dialects.openai_chat import LOSSES as OPENAI_LOSSES
 
 SERVED = Served(

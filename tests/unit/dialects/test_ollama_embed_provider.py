@@ -7,8 +7,7 @@ import pytest
 from hoosh.codecs import Frame
 from hoosh.core.asked import EmbedRequest
 from hoosh.core.errors import BadRequest, BadUpstream, ContextTooLong, ModelGone, Overloaded, Truncated, UpstreamError
-from hoosh.core.events import Metered, Opened, Vector
-from hoosh.core.usage import Usage
+from hoosh.core.events import Metered, Opened, Usage, Vector
 from hoosh.dialects import Ways
 from hoosh.dialects.ollama.embed import DIALECT
 

@@ -6,8 +6,7 @@ import ollama
 import pytest
 
 from hoosh.core.errors import BadRequest
-from hoosh.core.events import Raw, Vector
-from hoosh.core.usage import Usage
+from hoosh.core.events import Raw, Usage, Vector
 from hoosh.dialects import Served
 from hoosh.dialects.ollama.embedding import ONE, SEVERAL, OllamaEmbedClient
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     ImagePart,
     Message,
@@ -16,7 +16,7 @@ from hoosh.core.chat import (
     ToolResult,
 )
 from hoosh.dialects import Ways
-from hoosh.dialects.ollama import DIALECT
+from hoosh.dialects.ollama.chat import DIALECT
 from hoosh.dialects.ollama.client import CHAT
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5)

@@ -2,11 +2,10 @@
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
-from hoosh.core.events import Event, Finish, Metered, Opened, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.asked import ChatRequest
+from hoosh.core.events import Event, Finish, Metered, Opened, Text, ToolDelta, Usage
 from hoosh.dialects import Translating, Ways
-from hoosh.dialects.ollama import DIALECT
+from hoosh.dialects.ollama.chat import DIALECT
 
 LINES = (
     b'{"model":"m","message":{"content":"a"},"done":false}\r\n\n{"model":"m","message":{"content":"b"},"done":null}\n'

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream, UpstreamError
-from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.dialects import JSON, PassingOn, Ways
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.dialects.openai_chat.amend import Found, complete, put_right

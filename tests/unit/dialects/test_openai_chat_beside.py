@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.events import Citation, Event, Finish, Logprobs, Media, Text
 from hoosh.dialects import JSON, Translating, Ways
 from hoosh.dialects.openai_chat import DIALECT

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream
 from hoosh.core.events import (
     Citation,
@@ -22,8 +22,8 @@ from hoosh.core.events import (
     Refusal,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects import Served
 from hoosh.dialects.openai_chat import DIALECT
 

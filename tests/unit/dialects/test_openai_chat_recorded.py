@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadRequest
-from hoosh.core.events import Event, Metered, Raw
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Metered, Raw, Usage
 from hoosh.dialects import JSON, PassingOn, Served, Ways
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers.registry import find

@@ -2,7 +2,7 @@
 
 import json
 
-from hoosh.core.chat import ChatRequest, Message, TextPart, Tool, ToolResult
+from hoosh.core.asked import ChatRequest, Message, TextPart, Tool, ToolResult
 from hoosh.dialects import Ways
 from hoosh.dialects.openai_chat import DIALECT
 

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from hoosh.codecs import Frame
 from hoosh.codecs.sse import SSEDecoder
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream, ContextTooLong, Refused, Throttled, Truncated, UpstreamError
-from hoosh.core.events import Event, Finish, Meaning, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, Meaning, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.dialects import JSON, PassingOn, Served, Translating, Ways
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.dialects.openai_chat.reply import model_ids, read_usage

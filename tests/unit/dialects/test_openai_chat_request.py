@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,

@@ -5,7 +5,7 @@ from typing import get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     Effort,
     FilePart,

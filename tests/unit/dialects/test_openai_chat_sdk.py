@@ -7,10 +7,9 @@ import pytest
 from openai import APIError, OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import Idle
-from hoosh.core.events import Event, Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.dialects import PassingOn, Served
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers.registry import find

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hoosh.core.asked import CompleteRequest
-from hoosh.core.chat import ChatRequest, Message, Sampling, TextPart
+from hoosh.core.asked import ChatRequest, CompleteRequest, Message, Sampling, TextPart
 from hoosh.core.errors import BadRequest, BadUpstream, CredentialRefused, Refused, Throttled, Truncated
-from hoosh.core.events import Event, Finish, Logprobs, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, Logprobs, Metered, Opened, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.dialects import JSON, Decoder, PassingOn, Served, Translating, Ways
 from hoosh.dialects.openai_completions import DIALECT, MANY
 from hoosh.providers.mends import model_without_path

@@ -22,8 +22,7 @@ from hoosh.core.errors import (
     Truncated,
     UpstreamError,
 )
-from hoosh.core.events import Event, Metered, Opened, Raw, Vector
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Metered, Opened, Raw, Usage, Vector
 from hoosh.dialects import PassingOn, Served, Ways
 from hoosh.dialects.openai import vectors
 from hoosh.dialects.openai_embeddings import DIALECT, LOSSES

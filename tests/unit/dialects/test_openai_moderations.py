@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hoosh.codecs import Frame
 from hoosh.core.asked import ModerationRequest
 from hoosh.core.errors import BadRequest, BadUpstream, CredentialRefused, Throttled, Truncated
-from hoosh.core.events import Event, Judged, Metered, Opened, Raw
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Judged, Metered, Opened, Raw, Usage
 from hoosh.dialects import Served, Ways
 from hoosh.dialects.openai_moderations import DEFAULT_MODEL, DIALECT
 from wire_corpus import body_of, records

@@ -10,10 +10,22 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from hoosh.core.chat import ChatRequest, ForeignTool, ReasoningPart, Tool, ToolCall
+from hoosh.core.asked import ChatRequest, ForeignTool, ReasoningPart, Tool, ToolCall
 from hoosh.core.errors import ContextTooLong, HooshError, Idle
-from hoosh.core.events import Citation, Event, Finish, Logprobs, Media, Opened, Raw, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import (
+    Citation,
+    Event,
+    Finish,
+    Logprobs,
+    Media,
+    Opened,
+    Raw,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolDelta,
+    Usage,
+)
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai_responses import DIALECT, Followed
 

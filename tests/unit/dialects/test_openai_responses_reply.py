@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.chat import ChatRequest, ForeignTool, Tool
+from hoosh.core.asked import ChatRequest, ForeignTool, Tool
 from hoosh.core.errors import BadUpstream, ContextTooLong, Throttled, Truncated, UpstreamError
 from hoosh.core.events import (
     Citation,
@@ -22,8 +22,8 @@ from hoosh.core.events import (
     Refusal,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Translating, Ways
 from hoosh.dialects.openai_responses import DIALECT
 from hoosh.dialects.openai_responses.thoughts import Carried, carry

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     FilePart,
     ForeignPart,
     ForeignTool,

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import UpstreamError
-from hoosh.dialects import JSON, ProviderDialect, Translating, Ways, anthropic_messages, gemini, ollama, openai_chat
+from hoosh.dialects import JSON, ProviderDialect, Translating, Ways, anthropic_messages, gemini, openai_chat
+from hoosh.dialects.ollama import chat as ollama
 from hoosh.providers.registry import find
 from wire_corpus import Folded, Record, body_of, fold, headers_of, one_of_each_sort, records, splits
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hoosh.codecs import Frame
 from hoosh.core.asked import RerankRequest
 from hoosh.core.errors import BadRequest, BadUpstream, Throttled, Truncated, UpstreamError
-from hoosh.core.events import Event, Metered, Opened, Ranked, Raw
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Metered, Opened, Ranked, Raw, Usage
 from hoosh.dialects import Served, Ways
 from hoosh.dialects.rerank import DIALECT
 from hoosh.providers.mends import model_without_path

@@ -7,7 +7,8 @@ import pytest
 
 from hoosh.core.call import Wishes
 from hoosh.core.errors import BadRequest, NoProvider, UnknownModel
-from hoosh.policy.choose import Offer, Wanted, choose, serves
+from hoosh.policy.choose import Offer, Wanted, choose
+from hoosh.policy.globs import serves
 
 HOME = Offer(provider="ollama", models=("llama3.2:latest", "qwen:7b"), local=True)
 CLOUD = Offer(provider="openai", models=("gpt-4.1", "gpt-4.1-mini"), globs=("gpt-*", "o1"))

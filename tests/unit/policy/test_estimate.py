@@ -3,21 +3,25 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.asked import CompleteRequest, CountRequest, EmbedRequest, ModerationRequest, RerankRequest
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
+    CompleteRequest,
+    CountRequest,
+    EmbedRequest,
     ForeignPart,
     ImagePart,
     Message,
+    ModerationRequest,
     Part,
     ReasoningPart,
+    RerankRequest,
     ResponseFormat,
     TextPart,
     Tool,
     ToolCall,
     ToolResult,
 )
-from hoosh.core.usage import Usage
+from hoosh.core.events import Usage
 from hoosh.policy.estimate import (
     DEFAULT_OUTPUT_TOKENS,
     TOKENS_PER_IMAGE,

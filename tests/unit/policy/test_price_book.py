@@ -6,9 +6,9 @@ from typing import Literal
 import pytest
 
 from hoosh.core.errors import Unpriced
+from hoosh.core.events import Usage
 from hoosh.core.plan import Target
 from hoosh.core.quote import Quote
-from hoosh.core.usage import Usage
 from hoosh.policy.price_book import MEMO_ENTRIES, PriceBook, PriceQuote, PriceRule, UnknownPrice, quoted
 from hoosh.policy.price_table import PriceTable, price_table
 from hoosh.policy.prices import FREE, Price, Rates

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hoosh.core.usage import Usage
+from hoosh.core.events import Usage
 from hoosh.policy.prices import FREE, HOUR_MS, Price, Rates, Tier, bound_micros, cost_micros, dearest
 
 MILLION = 1_000_000

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers.registry import find
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hoosh.core.chat import ChatRequest, Message, TextPart
+from hoosh.core.asked import ChatRequest, Message, TextPart
 from hoosh.core.errors import BadUpstream, Truncated
 from hoosh.core.events import Event, Finish, Opened, Raw, Text
 from hoosh.dialects import PassingOn, Ways

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hoosh.core.chat import ChatRequest, Message, TextPart, ToolCall, ToolResult
+from hoosh.core.asked import ChatRequest, Message, TextPart, ToolCall, ToolResult
 from hoosh.dialects import JSON, Quirk, Ways
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.providers import quirks

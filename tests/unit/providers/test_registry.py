@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from hoosh.core.chat import ChatRequest, Message, TextPart
+from hoosh.core.asked import ChatRequest, Message, TextPart
 from hoosh.core.features import EMBED_FEATURES, FEATURES, REPLY_FEATURES
 from hoosh.dialects import ProviderDialect
 from hoosh.engine.backend import tongues_of

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from hoosh.core.call import Outcome, Receipt, Wishes
+from hoosh.core.events import Usage
 from hoosh.core.plan import Target
 from hoosh.core.principal import Principal
-from hoosh.core.usage import Usage
 from hoosh.telemetry.log import FLUSH_BYTES, LineJournal, QuietJournal, _JSONFormatter, as_json, as_text
 
 RECEIPT = Receipt(

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from hoosh.codecs.json import JSON
 from hoosh.core.events import Citation, Finish, Meaning, Reasoning, Refusal, Text, ToolDelta
-from hoosh.dialects import JSON
 from hoosh.dialects.anthropic_messages.words import CALL_PROOF
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -11,8 +11,7 @@ from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import CountRequest, Operation
 from hoosh.core.errors import BadUpstream, HooshError, Truncated, UpstreamError
-from hoosh.core.events import Counted, Event, Meaning, Raw
-from hoosh.core.usage import Usage
+from hoosh.core.events import Counted, Event, Meaning, Raw, Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, ClientDialect, Encoder, Reader, Served, Ways
 from hoosh.dialects.anthropic_messages import faults, request

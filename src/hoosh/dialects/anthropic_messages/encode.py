@@ -18,8 +18,8 @@ from hoosh.core.events import (
     Raw,
     Refusal,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.anthropic_messages.blocks import Block, Blocks, is_whole
 

@@ -6,7 +6,7 @@ epoch. All models are on one page.
 
 from collections.abc import Sequence
 
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 

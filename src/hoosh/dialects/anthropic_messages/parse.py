@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     Effort,
     FilePart,

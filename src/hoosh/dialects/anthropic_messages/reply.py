@@ -22,8 +22,8 @@ from hoosh.core.events import (
     Refusal,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects.anthropic_messages.faults import Fault, in_stream
 
 _T = TypeVar("_T")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from hoosh.core.chat import ChatRequest, Effort, Message, ReasoningPart, ToolCall
+from hoosh.core.asked import ChatRequest, Effort, Message, ReasoningPart, ToolCall
 
 Generation = tuple[int, int]
 JSON = dict[str, Any]

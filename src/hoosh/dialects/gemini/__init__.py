@@ -12,8 +12,7 @@ import msgspec
 
 from hoosh.codecs import Splitter
 from hoosh.codecs.sniff import EventsOrWhole
-from hoosh.core.asked import Operation
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, Operation
 from hoosh.core.errors import UpstreamError
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import Reader, Ways

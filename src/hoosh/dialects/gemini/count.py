@@ -12,8 +12,7 @@ from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import CountRequest, Operation
 from hoosh.core.errors import BadUpstream, Truncated, UpstreamError
-from hoosh.core.events import Counted, Event, Meaning, Raw
-from hoosh.core.usage import Usage
+from hoosh.core.events import Counted, Event, Meaning, Raw, Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Reader, Ways
 from hoosh.dialects.gemini import faults, request

@@ -14,9 +14,8 @@ from hoosh.codecs import Frame, Splitter
 from hoosh.codecs.whole import WholeBody
 from hoosh.core.asked import EmbedRequest, Operation
 from hoosh.core.errors import BadRequest, BadUpstream, Truncated, UpstreamError
-from hoosh.core.events import Meaning, Metered, Vector
+from hoosh.core.events import Meaning, Metered, Usage, Vector
 from hoosh.core.features import lost
-from hoosh.core.usage import Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Reader, Ways
 from hoosh.dialects.gemini import faults

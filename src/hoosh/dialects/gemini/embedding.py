@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hoosh.codecs.json import JSON
 from hoosh.core.asked import EmbedRequest
 from hoosh.core.errors import BadRequest
-from hoosh.core.events import Event, Raw, Vector
-from hoosh.core.usage import Usage
-from hoosh.dialects import JSON
+from hoosh.core.events import Event, Raw, Usage, Vector
 from hoosh.dialects.gemini.embed import MAX_INPUTS
 from hoosh.dialects.gemini.request import NAME
 from hoosh.dialects.gemini.spelling import in_camel

@@ -25,8 +25,8 @@ from hoosh.core.events import (
     Spoken,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.core.whole_calls import WholeCall, WholeCalls
 from hoosh.dialects import JSON, Served, one_line
 from hoosh.dialects.gemini.signatures import wrapped

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hoosh.codecs.json import JSON
 from hoosh.codecs.retry_hint import retry_after_s, seconds_in
 from hoosh.core.errors import (
     BadUpstream,
@@ -22,7 +23,6 @@ from hoosh.core.errors import (
     Throttled,
     UpstreamError,
 )
-from hoosh.dialects import JSON
 
 MAX_MESSAGE_CHARS = 500
 

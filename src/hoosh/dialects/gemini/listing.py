@@ -6,8 +6,8 @@ Source: https://ai.google.dev/api/models (read 2026-11). Limits of tokens are le
 
 from collections.abc import Collection, Sequence
 
+from hoosh.codecs.json import JSON
 from hoosh.core.asked import Operation
-from hoosh.dialects import JSON
 
 
 def page(models: Sequence[tuple[str, Collection[Operation]]]) -> JSON:

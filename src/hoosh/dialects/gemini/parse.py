@@ -11,8 +11,7 @@ from typing import cast
 
 import msgspec
 
-from hoosh.core.asked import CountRequest
-from hoosh.core.chat import ChatRequest, Effort, ForeignTool, ResponseFormat, Sampling, Tool, ToolChoice
+from hoosh.core.asked import ChatRequest, CountRequest, Effort, ForeignTool, ResponseFormat, Sampling, Tool, ToolChoice
 from hoosh.core.errors import BadRequest
 from hoosh.dialects.gemini.request import NAME
 from hoosh.dialects.gemini.schema import json_schema

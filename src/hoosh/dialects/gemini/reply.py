@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hoosh.codecs import Frame
+from hoosh.codecs.json import JSON
 from hoosh.core.errors import BadUpstream, Truncated
 from hoosh.core.events import (
     Citation,
@@ -24,9 +25,8 @@ from hoosh.core.events import (
     Reasoning,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
-from hoosh.dialects import JSON
 from hoosh.dialects.gemini.faults import Fault, in_reply
 from hoosh.dialects.gemini.pieces import Piece, Pieces
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     Effort,
     FilePart,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
 from hoosh.dialects.gemini.spelling import camel
 
 MAX_DEPTH = 100

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     FilePart,
     ForeignPart,
     ImagePart,

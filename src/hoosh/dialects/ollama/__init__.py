@@ -4,8 +4,4 @@ chat.py, generate.py and embed.py speak to a server. For clients, parse.py reads
 client.py is the dialects that they make; embedding.py is all of that for vectors. Whoever serves clients imports these.
 """
 
-from hoosh.dialects.ollama.chat import DIALECT, LOSSES, NAME, Ollama, OllamaReader
-from hoosh.dialects.ollama.embed import DIALECT as EMBEDDING
-from hoosh.dialects.ollama.generate import DIALECT as GENERATING
-
-__all__ = ["DIALECT", "EMBEDDING", "GENERATING", "LOSSES", "NAME", "Ollama", "OllamaReader"]
+from hoosh.dialects.ollama.words import LOSSES as LOSSES

@@ -15,12 +15,12 @@ from hoosh.codecs.ndjson import NDJSONDecoder
 from hoosh.codecs.retry_hint import retry_after_s
 from hoosh.codecs.sniff import EventsOrWhole
 from hoosh.codecs.whole import WholeBody
-from hoosh.core.asked import Operation
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     ChatRequest,
     Effort,
     ImagePart,
     Message,
+    Operation,
     ReasoningPart,
     ResponseFormat,
     TextPart,
@@ -41,58 +41,16 @@ from hoosh.core.errors import (
     Truncated,
     UpstreamError,
 )
-from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Text, ToolDelta
+from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Source, Text, ToolDelta, Usage
 from hoosh.core.features import lost
-from hoosh.core.usage import Source, Usage
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Reader, Ways
+from hoosh.dialects.ollama.words import LOSSES
 
 NAME = "ollama"
 PATH = "/api/chat"
 HEADERS = ((b"content-type", b"application/json"),)
 MAX_MESSAGE_CHARS = 500
-
-# What a request may say that this dialect has no word for.
-LOSSES = frozenset(
-    {
-        "effort.level",
-        "audio",
-        "cache",
-        "file.data",
-        "file.id",
-        "file.url",
-        "image.detail",
-        "image.position",
-        "message.name",
-        "n",
-        "parallel_tools",
-        "part.order",
-        "reasoning.parts",
-        "reasoning.redacted",
-        "reasoning.signature",
-        "reply.cached",
-        "reply.choices",
-        "reply.citations",
-        "reply.content_filter",
-        "reply.reasoning_tokens",
-        "reply.refusal",
-        "reply.signature",
-        "reply.tool_signature",
-        "response_format.name",
-        "response_format.strict",
-        "sampling.logprobs",
-        "sampling.top_logprobs",
-        "tool.strict",
-        "tool_call.signature",
-        "tool_choice.named",
-        "tool_choice.required",
-        "text.empty",
-        "thinking_tokens",
-        "tool_result.error",
-        "user",
-        "verbosity",
-    }
-)
 
 # Only gpt-oss thinks by levels, and always; for others a level may be an error ("think value "medium" is not supported
 # for this model").

@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import HooshError
 from hoosh.dialects import ClientDialect, Encoder, Served, one_line
 from hoosh.dialects.ollama import encode, parse, words

@@ -10,8 +10,7 @@ import msgspec
 
 from hoosh.core.asked import EmbedRequest
 from hoosh.core.errors import BadRequest, HooshError
-from hoosh.core.events import Event, Raw, Vector
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Raw, Usage, Vector
 from hoosh.dialects import JSON, ClientDialect, Encoder, Served
 from hoosh.dialects.ollama.client import fault
 from hoosh.dialects.ollama.words import EMBED, EMBED_ONE

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream
-from hoosh.core.events import Event, Finish, Logprobs, Media, Raw, Reasoning, Refusal, Spoken, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, Logprobs, Media, Raw, Reasoning, Refusal, Spoken, Text, ToolDelta, Usage
 from hoosh.core.whole_calls import WholeCall, WholeCalls
 from hoosh.dialects import JSON, Served, one_line
 

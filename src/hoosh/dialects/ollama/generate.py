@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hoosh.codecs import Frame
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.events import Meaning
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import Reader, Ways

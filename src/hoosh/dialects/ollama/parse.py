@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.codecs.json import JSON
+from hoosh.core.asked import (
     ChatRequest,
     Effort,
     ImagePart,
@@ -26,7 +27,6 @@ from hoosh.core.chat import (
 )
 from hoosh.core.errors import BadRequest
 from hoosh.core.open_calls import OpenCalls
-from hoosh.dialects import JSON
 from hoosh.dialects.ollama.chat import NAME
 from hoosh.dialects.ollama.words import GENERATE
 from hoosh.dialects.openai.bodies import checked_model, decode, unknown, wrong

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hoosh.core.asked import CompleteRequest
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, CompleteRequest
 from hoosh.core.errors import BadRequest
 from hoosh.core.features import OWN_FIELDS
 from hoosh.core.wire import WireRequest

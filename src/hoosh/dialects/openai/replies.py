@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hoosh.core.errors import BadUpstream, UpstreamError
-from hoosh.core.usage import Usage
+from hoosh.core.events import Usage
 from hoosh.dialects import JSON, Mend
 from hoosh.dialects.openai import faults
 

@@ -3,8 +3,7 @@
 import msgspec
 
 from hoosh.codecs.sse import SSEDecoder
-from hoosh.core.events import Metered, Raw
-from hoosh.core.usage import Usage
+from hoosh.core.events import Metered, Raw, Usage
 from hoosh.dialects import JSON, Served
 
 DONE = b"data: [DONE]\n\n"

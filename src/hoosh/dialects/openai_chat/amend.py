@@ -11,9 +11,8 @@ from typing import Any
 
 import msgspec
 
-from hoosh.core.events import ToolDelta
-from hoosh.core.usage import Usage
-from hoosh.dialects import JSON
+from hoosh.codecs.json import JSON
+from hoosh.core.events import ToolDelta, Usage
 
 _encode = msgspec.json.Encoder().encode
 _TEXTS = ("text", "output_text")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.events import (
     Citation,
     Event,
@@ -22,8 +22,8 @@ from hoosh.core.events import (
     Spoken,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai.usage import LastUsage, frame, usage_object, with_usage
 from hoosh.dialects.openai_chat.render import detail

@@ -5,7 +5,8 @@ from types import MappingProxyType
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.codecs.json import JSON
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,
@@ -20,7 +21,6 @@ from hoosh.core.chat import (
     ToolChoice,
     ToolResult,
 )
-from hoosh.dialects import JSON
 
 NAME = "openai_chat"
 # "Invalid 'user': string too long. Expected a string with maximum length 64"; Claude Code's is twice as long.

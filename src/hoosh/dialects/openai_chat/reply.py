@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 
 from hoosh.codecs import Frame
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import BadUpstream, Truncated, UpstreamError
-from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Refusal, Text, ToolDelta
-from hoosh.core.usage import Usage
+from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.dialects import Ways
 from hoosh.dialects.openai import faults
 from hoosh.dialects.openai_chat import beside

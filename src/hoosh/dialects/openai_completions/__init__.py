@@ -10,8 +10,7 @@ request.py reads and writes requests, reply.py reads replies, encode.py writes t
 
 from hoosh.codecs import Splitter
 from hoosh.codecs.sniff import EventsOrWhole
-from hoosh.core.asked import CompleteRequest, Operation
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, CompleteRequest, Operation
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect, Encoder, Reader, Served, Ways

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hoosh.core.events import Event, Finish, Logprobs, Opened, Raw, Refusal, Text
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, Logprobs, Opened, Raw, Refusal, Text, Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai.usage import LastUsage, frame, usage_object, with_usage
 from hoosh.dialects.openai_completions.logprobs import Offsets

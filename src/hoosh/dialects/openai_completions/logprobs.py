@@ -2,8 +2,8 @@
 
 import msgspec
 
+from hoosh.codecs.json import JSON
 from hoosh.core.errors import BadUpstream
-from hoosh.dialects import JSON
 
 
 class _Alternative(msgspec.Struct):

@@ -6,11 +6,9 @@ from typing import Any
 import msgspec
 
 from hoosh.codecs import Frame
-from hoosh.core.asked import CompleteRequest
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, CompleteRequest
 from hoosh.core.errors import Truncated
-from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Text
-from hoosh.core.usage import Usage
+from hoosh.core.events import Finish, FinishReason, Meaning, Metered, Opened, Text, Usage
 from hoosh.dialects import JSON, Ways
 from hoosh.dialects.openai import faults, replies
 from hoosh.dialects.openai_completions.logprobs import Offsets

@@ -2,8 +2,7 @@
 
 import msgspec
 
-from hoosh.core.asked import CompleteRequest
-from hoosh.core.chat import ChatRequest, Message, Sampling, TextPart
+from hoosh.core.asked import ChatRequest, CompleteRequest, Message, Sampling, TextPart
 from hoosh.core.errors import BadRequest
 from hoosh.core.features import FEATURES, OWN_FIELDS, REPLY_FEATURES, lost
 from hoosh.core.wire import WireRequest

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hoosh.core.asked import EmbedRequest
-from hoosh.core.events import Event, Opened, Raw, Vector
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Opened, Raw, Usage, Vector
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai.usage import input_usage_object, with_usage
 from hoosh.dialects.openai.vectors import packed

@@ -13,8 +13,7 @@ import msgspec
 
 from hoosh.codecs import Splitter
 from hoosh.codecs.sniff import EventsOrWhole
-from hoosh.core.asked import Operation
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest, Operation
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect, Encoder, Reader, Served, Ways

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import msgspec
 
+from hoosh.codecs.json import JSON
 from hoosh.core.events import Citation, Logprobs, Meaning, Media, Reasoning, Refusal, Text, ToolDelta
-from hoosh.dialects import JSON
 from hoosh.dialects.openai_responses.thoughts import ID_MARK, Carried, carry
 from hoosh.dialects.openai_responses.tools import Called, Names, unwrapped
 

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from hoosh.codecs.sse import SSEDecoder
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import HooshError
-from hoosh.core.events import Event, Finish, FinishReason, Meaning, Metered, Opened, Raw, Spoken
-from hoosh.core.usage import Usage
+from hoosh.core.events import Event, Finish, FinishReason, Meaning, Metered, Opened, Raw, Spoken, Usage
 from hoosh.dialects import JSON, Served
 from hoosh.dialects.openai.usage import additions
 from hoosh.dialects.openai_responses.answer import Answer, Style

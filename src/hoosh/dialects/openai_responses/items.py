@@ -5,7 +5,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.core.asked import (
     FilePart,
     ForeignPart,
     ImagePart,

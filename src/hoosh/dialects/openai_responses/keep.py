@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hoosh.codecs.json import JSON
 from hoosh.core.errors import BadRequest
-from hoosh.dialects import JSON
 from hoosh.dialects.openai import bodies
 
 _GATEWAYS = ("previous_response_id", "background")

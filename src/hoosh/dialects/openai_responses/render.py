@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from hoosh.core.chat import (
+from hoosh.codecs.json import JSON
+from hoosh.core.asked import (
     ChatRequest,
     FilePart,
     ForeignPart,
@@ -19,7 +20,6 @@ from hoosh.core.chat import (
     ToolChoice,
     ToolResult,
 )
-from hoosh.dialects import JSON
 from hoosh.dialects.openai_responses.tools import NAME, Names, unwrapped
 
 # The gateway keeps what is to be kept; and thoughts come back only where the client brings them.

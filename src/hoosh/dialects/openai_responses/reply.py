@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hoosh.codecs import Frame
-from hoosh.core.chat import ChatRequest
+from hoosh.core.asked import ChatRequest
 from hoosh.core.errors import Truncated, UpstreamError
 from hoosh.core.events import (
     Citation,
@@ -27,8 +27,8 @@ from hoosh.core.events import (
     Refusal,
     Text,
     ToolDelta,
+    Usage,
 )
-from hoosh.core.usage import Usage
 from hoosh.dialects.openai import faults
 from hoosh.dialects.openai.replies import foreign
 from hoosh.dialects.openai_responses.thoughts import carried_in

@@ -4,7 +4,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from hoosh.core.chat import ChatRequest, Effort, ResponseFormat, Sampling, Tool, ToolChoice
+from hoosh.core.asked import ChatRequest, Effort, ResponseFormat, Sampling, Tool, ToolChoice
 from hoosh.core.errors import BadRequest
 from hoosh.core.features import OWN_FIELDS, lost
 from hoosh.core.wire import WireRequest

@@ -8,7 +8,7 @@ import binascii
 
 import msgspec
 
-from hoosh.core.chat import ReasoningPart
+from hoosh.core.asked import ReasoningPart
 
 # A provider would refuse it: an item that carries it never leaves for one as it is.
 MARK = "hoosh1."

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from hoosh.core.chat import ForeignTool, Tool
+from hoosh.core.asked import ForeignTool, Tool
 
 NAME = "openai_responses"
 # OpenAI's own bound; other vendors have the same or none.

@@ -4,8 +4,8 @@ does that; all other models are loaded when they are asked, so that all there is
 
 from typing import Protocol
 
+from hoosh.core.asked import ChatRequest
 from hoosh.core.call import Call
-from hoosh.core.chat import ChatRequest
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.ollama.client import OllamaChatClient
 from hoosh.engine.catalog import Catalog

@@ -1,6 +1,6 @@
 """Words about a request and where it goes."""
 
-from hoosh.core.chat import ImagePart, Message, TextPart
+from hoosh.core.asked import ImagePart, Message, TextPart
 from hoosh.core.plan import Target
 
 
