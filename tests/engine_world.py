@@ -13,14 +13,19 @@ from hoosh.core.limit import Limit
 from hoosh.core.plan import Plan, Target
 from hoosh.core.pool import Terms
 from hoosh.core.quote import FREE, Quote
+from hoosh.core.routing import Route
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.cashier import Cashier
-from hoosh.engine.catalog import Catalog, Rules
+from hoosh.engine.catalog import Catalog
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.limiting import Limiting, ModelLimit
+from hoosh.engine.router import Router, Rules
 from hoosh.engine.settler import Settler
+from hoosh.engine.vitals import Vitals
+from hoosh.policy.breaker import BreakerRules
+from hoosh.policy.retry_budget import RetryBudget
 from hoosh.providers import Provider
 from hoosh.stores.limits_memory import MemoryLimits
 
@@ -93,6 +98,9 @@ class FakeBudgets:
         if self.capacity is not None and more.tokens > left:
             shortage = Shortage(pool="default", unit="tokens", limit=self.capacity, left=left, needed=more.tokens)
             raise BudgetExceeded("Token budget exceeded", shortage)
+
+    def percent_used(self, pools: tuple[str, ...]) -> int:
+        return 0
 
     def settle(self, settlement: Settlement) -> None:
         self.held.pop(settlement.id, None)
@@ -221,9 +229,12 @@ class Stage:
         own = {limit.name: limit for limit in limited}
         backends = [self._backend(name) for name in scripts]
         backends = [msgspec.structs.replace(one, limit=own.get(one.name, one.limit)) for one in backends]
-        rules = Rules(aliases={}, plan=Plan(targets=(), tries=tries, attempts=8, base_s=0.0, max_s=1.0))
-        self.catalog = Catalog(backends, rules, self.transport, clock)
-        self.settler = Settler(self.budgets, self.journal, self.catalog, clock)
+        plan = Plan(targets=(), tries=tries, attempts=8, base_s=0.0, max_s=1.0)
+        self.vitals = Vitals(clock, BreakerRules())
+        self.catalog = Catalog(backends, self.transport, clock, self.vitals)
+        rules = Rules(fallback=Route(plan=plan))
+        self.router = Router(self.catalog, rules, FreeOfCharge(), self.budgets)
+        self.settler = Settler(self.budgets, self.journal, clock)
         self.engine = engine_class(
             World(
                 limits=Limiting(
@@ -232,6 +243,8 @@ class Stage:
                 cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=self.catalog,
+                router=self.router,
+                retries=RetryBudget(),
                 settler=self.settler,
                 clock=clock,
             )

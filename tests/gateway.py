@@ -205,6 +205,8 @@ def _started(process: subprocess.Popen[str], home: Path) -> Running:
     raise AssertionError("hoosh did not get ready")
 
 
+# For recordings of one failure after the other.
+PATIENT = "[health]\nenabled = false\n"
 QUIET = """
 [discovery]
 enabled = false

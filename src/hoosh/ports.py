@@ -99,6 +99,9 @@ class Budgets(Protocol):
         Idempotent by id; what was never reserved is booked all the same.
         """
 
+    def percent_used(self, pools: tuple[str, ...]) -> int:
+        """Of the ceilings of these pools and those above them, the fullest: what calls hold counts as used."""
+
     async def flush(self) -> None:
         """Wait until the store has all that was settled before. Raises StoreFailed."""
 
@@ -216,14 +219,6 @@ class Journal(Protocol):
     """Where receipts go. Never blocks, never raises."""
 
     def note(self, receipt: Receipt) -> None: ...
-
-
-class Observer(Protocol):
-    """Who learns how an attempt went. Never blocks, never raises."""
-
-    def succeeded(self, target: Target, first_event_s: float) -> None: ...
-
-    def failed(self, target: Target, error: HooshError) -> None: ...
 
 
 class Clock(Protocol):

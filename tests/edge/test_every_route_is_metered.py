@@ -40,6 +40,8 @@ FREE = {
     *(("GET", f"/api/{page}") for page in ("tags", "ps", "version")),
     *(("POST", f"/v1/tokens/{verb}") for verb in ("check", "reserve", "report", "release")),
     *(("GET", path) for path in ("/v1/tokens/pools", "/v1/tokens/pools/*")),
+    ("POST", "/v1/route/explain"),
+    ("GET", "/v1/route/decisions/*"),
     *((method, "/v1/responses/*") for method in ("GET", "POST", "DELETE")),
     *(("POST", "/api/show"), ("POST", "/api/pull"), ("DELETE", "/api/delete"), ("POST", "/v1/messages/count_tokens")),
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway import PATIENCE_S, QUIET, Answer, Running, serving
+from gateway import PATIENCE_S, PATIENT, QUIET, Answer, Running, serving
 from wire_corpus import ROOT, Record, body_of, records, require_corpus
 
 BETAS = "interleaved-thinking-2025-05-14,context-1m-2025-08-07"
@@ -68,7 +68,7 @@ def replay() -> Iterator[Replay]:
 @pytest.fixture(scope="module")
 def gateway(replay: Replay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     provider = f'[[providers]]\ntype = "anthropic"\nname = "a"\nbase_url = "{replay.url}"\napi_key = "sk-ant-secret"\n'
-    config = f'{QUIET}\n{provider}models = ["*"]\n'
+    config = f'{QUIET}\n{PATIENT}{provider}models = ["*"]\n'
     with serving(tmp_path_factory.mktemp("recorded"), config) as running:
         yield running
 

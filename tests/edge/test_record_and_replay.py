@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway import PATIENCE_S, QUIET, Running, clean_environ, provider, running, serving
+from gateway import PATIENCE_S, PATIENT, QUIET, Running, clean_environ, provider, running, serving
 from hoosh.recordings.record import Record, read_lines
 
 SECRET = "sk-upstream-0123456789abcdef"
@@ -167,7 +167,7 @@ def one(kind: str, url: str, name: str = "", more: str = "") -> str:
 
 
 def configuration(*tables: str) -> str:
-    return "\n".join((QUIET, "[retry]\nbase_delay_s = 0.0", *tables))
+    return "\n".join((QUIET, PATIENT, "[retry]\nbase_delay_s = 0.0\nambiguous = 'always'\n", *tables))
 
 
 def replayed(url: str, kind: str, options: str = "", name: str = "", more: str = "") -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway import QUIET, Running, serving
+from gateway import PATIENT, QUIET, Running, serving
 from wire_corpus import ROOT, Record, body_of, records, require_corpus
 
 PROVIDERS = ("openai", "xai", "deepseek", "openrouter", "azure", "mistralrs")
@@ -83,7 +83,7 @@ def _unpacked(record: Record) -> Record:
 
 @pytest.fixture(scope="module")
 def gateway(replayer: Replayer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    config = QUIET + "[retry]\ntries = 1\nmax_attempts = 1\n"
+    config = QUIET + PATIENT + "[retry]\ntries = 1\nmax_attempts = 1\n"
     for name in PROVIDERS:
         base = next(record["url_path"] for record in recorded() if record["provider"] == name).partition("/responses")[
             0

@@ -80,8 +80,8 @@ def test_double_cancels() -> None:
 
 MUTANTS = {
     "await before settle": (
-        "            self._world.settler.settle(account)  # never",
-        "            await asyncio.sleep(0)\n            self._world.settler.settle(account)  # never",
+        "            world.settler.settle(account)  # never",
+        "            await asyncio.sleep(0)\n            world.settler.settle(account)  # never",
     ),
     "await between open and push": (
         "            reply = await held.enter_async_context(exchange)\n",
@@ -97,12 +97,12 @@ MUTANTS = {
         "            if permit is not None and account.outcome is Outcome.OK:\n",
     ),
     "limits of an attempt not tied to what it opened": (
-        "attempt.target.model, held)\n",
-        "attempt.target.model, AsyncExitStack())\n",
+        "target.model, held)\n",
+        "target.model, AsyncExitStack())\n",
     ),
     "settle skipped on error": (
         "            await sink.fail(error)\n",
-        "            self._world.settler.settle = lambda account: None\n            await sink.fail(error)\n",
+        "            world.settler.settle = lambda account: None\n            await sink.fail(error)\n",
     ),
 }
 

@@ -4,21 +4,29 @@ import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 
+import msgspec
 import pytest
 
-from engine_world import FakeClock
-from hoosh.core.call import Wishes
-from hoosh.core.errors import ConnectFailed, DeadlineExceeded, Refused, Throttled, UnknownModel
+from engine_world import FakeBudgets, FakeClock, FreeOfCharge
+from hoosh.core.asked import ChatRequest, Message, TextPart
+from hoosh.core.call import Call, Wishes
+from hoosh.core.errors import ConnectFailed, DeadlineExceeded, HeldBack, NoProvider, Refused, Throttled, UnknownModel
 from hoosh.core.plan import Plan, Target
+from hoosh.core.pool import Terms
+from hoosh.core.routing import Route
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.backend import Backend, tongues_of
-from hoosh.engine.catalog import DOWN_AFTER, MAX_LIST_BYTES, MAX_PLANS, Catalog, Rules
+from hoosh.engine.catalog import DOWN_AFTER, MAX_LIST_BYTES, Catalog
+from hoosh.engine.router import MAX_KNOWN, Router, Rules
+from hoosh.engine.vitals import Vitals
+from hoosh.policy.breaker import BreakerRules
 from hoosh.providers import Provider
 from hoosh.providers.auth import bearer
 
 Answer = tuple[int, bytes] | Exception
-ONE, TWO, THREE = Target("one", "m"), Target("two", "m"), Target("three", "m")
+ONE = Target("one", "m")
+TERMS = Terms(pools=("default",))
 
 
 def listing(*names: str) -> Answer:
@@ -77,17 +85,39 @@ def backend(name: str, *globs: str, priority: int = 10, key: str = "", serves: t
         models=globs,
         tongues=tongues_of(kind),
         priority=priority,
-        auth=bearer(key) if key else (),
+        auths=(bearer(key),) if key else (),
     )
 
 
 def catalog(lists: Lists, *backends: Backend) -> Catalog:
-    rules = Rules(aliases={"fast": "two/x"}, plan=Plan(targets=(), tries=3, attempts=5, base_s=0.5, max_s=2.0))
-    return Catalog(backends, rules, lists, FakeClock())
+    clock = FakeClock()
+    return Catalog(backends, lists, clock, Vitals(clock, BreakerRules()))
 
 
-def route(offers: Catalog, model: str = "m", wishes: Wishes = Wishes()) -> list[str]:
-    return [str(target) for target in offers.route(model, wishes).targets]
+def router(offers: Catalog) -> Router:
+    plan = Plan(targets=(), tries=3, attempts=5, base_s=0.5, max_s=2.0)
+    rules = Rules(aliases={"fast": "two/x"}, fallback=Route(plan=plan))
+    return Router(offers, rules, FreeOfCharge(), FakeBudgets())
+
+
+def call(model: str, wishes: Wishes = Wishes()) -> Call:
+    request = ChatRequest(model=model, messages=(Message("user", (TextPart("Hi"),)),))
+    return Call(id="call", dialect="openai_chat", request=request, body=b"", wishes=wishes)
+
+
+def route(asks: Router, model: str = "m", wishes: Wishes = Wishes()) -> list[str]:
+    return [str(target) for target in asks.route(call(model, wishes), TERMS).plan.targets]
+
+
+def served(offers: Catalog, target: Target) -> None:
+    ticket = offers.vitals.began(target)
+    offers.answered(ticket, 0.25)
+    offers.ended(ticket, None)
+
+
+def clock_of(offers: Catalog) -> FakeClock:
+    assert isinstance(offers._clock, FakeClock)
+    return offers._clock
 
 
 def test_all_are_asked_at_once() -> None:
@@ -142,14 +172,18 @@ def test_a_failure_keeps_the_last_list(answer: Answer, words: str) -> None:
         assert offers.standing("one").models == ("a", "b")
         assert offers.standing("one").status == "unhealthy"
         assert words in offers.standing("one").last_error
-        assert route(offers, "a") == ["one/a"]
+        if isinstance(answer, ConnectFailed):
+            with pytest.raises(NoProvider, match="it is down"):
+                route(router(offers), "a")
+            clock_of(offers).now_ns += int(offers.vitals.rules.open_s * 1e9)
+        assert route(router(offers), "a") == ["one/a"]  # one call may try; who answers at all may serve
         lists.answers["one"] = listing("c")
         await offers.refresh(["one"])
         standing = offers.standing("one")
         assert (standing.status, standing.failures, standing.last_error) == ("healthy", 0, "")
         assert standing.models == ("c",)
         with pytest.raises(UnknownModel):
-            offers.route("a", Wishes())
+            router(offers).route(call("a"), TERMS)
 
     asyncio.run(main())
 
@@ -159,10 +193,10 @@ def test_a_provider_that_never_answered_is_down_at_its_first_failure() -> None:
         offers = catalog(
             Lists({"one": ConnectFailed("refused")}), backend("one", "m"), backend("two", "m", priority=20)
         )
-        assert route(offers) == ["one/m", "two/m"]
+        assert route(router(offers)) == ["one/m", "two/m"]
         await offers.refresh(["one"])
         assert offers.standing("one").status == "unhealthy"
-        assert route(offers) == ["two/m", "one/m"]
+        assert route(router(offers)) == ["two/m"]
 
     asyncio.run(main())
 
@@ -173,66 +207,82 @@ def test_models_outside_the_configured_globs_are_not_offered() -> None:
         await offers.refresh(["one"])
         assert offers.standing("one").models == ("gpt-4", "gpt-5")
         with pytest.raises(UnknownModel):
-            offers.route("tts-1", Wishes())
+            router(offers).route(call("tts-1"), TERMS)
 
     asyncio.run(main())
 
 
 def test_a_vendors_own_globs_hold_until_configured_ones_replace_them() -> None:
     lists = Lists({})
-    assert route(catalog(lists, backend("one", serves=("m*",)))) == ["one/m"]
+    assert route(router(catalog(lists, backend("one", serves=("m*",))))) == ["one/m"]
     with pytest.raises(UnknownModel):
-        catalog(lists, backend("one", "x-*", serves=("m*",))).route("m", Wishes())
+        router(catalog(lists, backend("one", "x-*", serves=("m*",)))).route(call("m"), TERMS)
 
 
 def test_calls_that_fail_take_a_provider_down_and_one_that_succeeds_brings_it_back() -> None:
     offers = catalog(Lists({}), backend("one", "m"), backend("two", "m", priority=20))
-    offers.succeeded(ONE, 0.25)
-    assert offers.standing("one").latency_ms == 250
-    for _ in range(DOWN_AFTER):
-        assert route(offers) == ["one/m", "two/m"]
-        offers.failed(ONE, ConnectFailed("refused"))
-    assert route(offers) == ["two/m", "one/m"]  # the route that was kept is gone
-    offers.succeeded(ONE, 0.1)
-    assert route(offers) == ["one/m", "two/m"]
+    asks = router(offers)
+    served(offers, ONE)
+    for _ in range(offers.vitals.rules.failures):
+        assert route(asks) == ["one/m", "two/m"]
+        offers.ended(offers.vitals.began(ONE), ConnectFailed("refused"))
+    assert route(asks) == ["two/m"]  # the decision that was kept is not asked
+    clock_of(offers).now_ns += int(offers.vitals.rules.open_s * 1e9)
+    assert route(asks) == ["one/m", "two/m"]
+    served(offers, ONE)
+    assert offers.vitals.is_well
     assert offers.standing("one").failures == 0
 
 
 def test_a_success_between_failures_begins_the_count_anew() -> None:
     offers = catalog(Lists({}), backend("one", "m"))
-    offers.succeeded(ONE, 0.1)
+    served(offers, ONE)
     for _ in range(DOWN_AFTER * 2):
-        offers.failed(ONE, Throttled("slow"))
-        offers.succeeded(ONE, 0.1)
+        offers.ended(offers.vitals.began(ONE), Throttled("slow"))
+        served(offers, ONE)
     assert offers.standing("one").status == "healthy"
 
 
 def test_what_says_nothing_of_the_provider_does_not_count() -> None:
     offers = catalog(Lists({}), backend("one", "m"))
-    for _ in range(DOWN_AFTER):
-        offers.failed(ONE, Refused("no such field", upstream_status=400))
-        offers.failed(ONE, DeadlineExceeded("the call's own time"))
+    for _ in range(10):
+        offers.ended(offers.vitals.began(ONE), Refused("no such field", upstream_status=400))
+        offers.ended(offers.vitals.began(ONE), DeadlineExceeded("the call's own time"))
+        offers.ended(offers.vitals.began(ONE), HeldBack("our own limit"))
     assert offers.standing("one").failures == 0
     assert offers.standing("one").status == "unknown"
+    assert offers.vitals.is_well
 
 
 def test_priority_orders_and_the_configurations_order_breaks_ties() -> None:
     three = (backend("one", "m"), backend("two", "m", priority=5), backend("three", "m"))
-    assert route(catalog(Lists({}), *three)) == ["two/m", "one/m", "three/m"]
+    assert route(router(catalog(Lists({}), *three))) == ["two/m", "one/m", "three/m"]
 
 
-def test_a_route_has_the_rules_delays_and_is_kept_for_each_wish() -> None:
-    offers = catalog(Lists({}), backend("one", "m"), backend("two", "m"))
-    plan = offers.route("m", Wishes())
+def test_a_decision_has_the_rules_delays_and_is_kept_for_each_wish() -> None:
+    asks = router(catalog(Lists({}), backend("one", "m"), backend("two", "m")))
+    decision = asks.route(call("m"), TERMS)
+    plan = decision.plan
     assert (plan.tries, plan.attempts, plan.base_s, plan.max_s) == (3, 5, 0.5, 2.0)
-    assert offers.route("m", Wishes(agent="another")) is plan
-    assert route(offers, wishes=Wishes(provider="two")) == ["two/m"]
-    assert offers.route("m", Wishes()) is plan
-    assert route(offers, "fast") == ["two/x"]
+    assert asks.route(call("m", Wishes(agent="another")), TERMS) is decision
+    assert route(asks, wishes=Wishes(provider="two")) == ["two/m"]
+    assert asks.route(call("m"), TERMS) is decision
+    assert route(asks, "fast") == ["two/x"]
 
 
-def test_the_routes_that_are_kept_are_bounded() -> None:
-    offers = catalog(Lists({}), backend("one"))
-    for n in range(MAX_PLANS + 10):
-        offers.route(f"one/{n}", Wishes())
-    assert len(offers._plans) <= MAX_PLANS
+def test_the_decisions_that_are_kept_are_bounded() -> None:
+    asks = router(catalog(Lists({}), backend("one")))
+    for n in range(MAX_KNOWN + 10):
+        asks.route(call(f"one/{n}"), TERMS)
+    assert len(asks._known) <= MAX_KNOWN
+
+
+def test_a_provider_that_changes_its_address_begins_anew_and_one_that_stays_does_not() -> None:
+    one, two = backend("one", "m"), backend("two", "m")
+    offers = catalog(Lists({}), one, two)
+    for target in (ONE, Target("two", "m")):
+        for _ in range(offers.vitals.rules.failures):
+            offers.ended(offers.vitals.began(target), ConnectFailed("refused"))
+    offers.define([msgspec.structs.replace(one, base_url="http://elsewhere/one"), two])
+    assert route(router(offers)) == ["one/m"]
+    assert (offers.standing("one").failures, offers.standing("two").failures) == (0, offers.vitals.rules.failures)

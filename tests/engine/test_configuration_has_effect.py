@@ -23,7 +23,7 @@ from hoosh.app import Gateway, known_types
 from hoosh.app.asking import ask, page
 from hoosh.config.load import load
 from hoosh.config.schema import Config
-from hoosh.core.call import Hold, Wishes
+from hoosh.core.call import Hold
 from hoosh.core.errors import ConnectFailed, HooshError
 from hoosh.core.kept import KeptResponse
 from hoosh.core.ledger import Amount
@@ -39,6 +39,7 @@ from hoosh.transport.settings import TransportSettings
 from key_settings import ROWS as KEY_ROWS
 from limit_rows import LIMIT_ROWS, refused
 from price_settings import PRICE_ROWS, charged
+from route_settings import ROUTE_ROWS, decided
 
 QUIET = "[discovery]\nenabled = false\nenv_keys = false\nrefresh_s = 0\n[embedded]\nenabled = false\n"
 LOOKING = "[discovery]\nenv_keys = false\n[embedded]\nenabled = false\n"
@@ -108,11 +109,7 @@ def wire(built: Built) -> object:
 
 
 def routed(model: str) -> Look:
-    return lambda built: [str(target) for target in built.gateway.catalog.route(model, Wishes()).targets]
-
-
-def planned(field: str) -> Look:
-    return lambda built: getattr(built.gateway.catalog.route("p/m", Wishes()), field)
+    return lambda built: [str(target) for target in decided(built.gateway, model).plan.targets]
 
 
 def backend(field: str) -> Look:
@@ -266,8 +263,14 @@ ROWS = (
         "http://127.0.0.1:7",
     ),
     Row(
-        "providers.api_key", PLAIN, one("api_key = 'sk-1'"), backend("auth"), (), ((b"authorization", b"Bearer sk-1"),)
+        "providers.api_key",
+        PLAIN,
+        one("api_key = 'sk-1'"),
+        backend("auths"),
+        (),
+        (((b"authorization", b"Bearer sk-1"),),),
     ),
+    Row("providers.api_keys", PLAIN, one("api_keys = ['a', 'b']"), lambda built: len(built.backend.auths), 0, 2),
     Row("providers.models", two("", ""), two("", "models = ['n']"), routed("m"), ["p/m", "q/m"], ["p/m"]),
     Row("providers.priority", two("", ""), two("", "priority = 1"), routed("m"), ["p/m", "q/m"], ["q/m", "p/m"]),
     Row("providers.enabled", PLAIN, one("enabled = false"), names, ["p"], []),
@@ -317,10 +320,7 @@ ROWS = (
     *(Row(key, was, now, of_gateway(look), *told) for key, was, now, look, *told in BUDGET_ROWS),
     *(Row(key, PLAIN + before, PLAIN + after, bill, *told) for key, before, after, *told in PRICE_ROWS),
     *(Row(key, before, after, lambda built: refused(built.gateway), *told) for key, before, after, *told in LIMIT_ROWS),
-    Row("retry.tries", PLAIN, PLAIN + "[retry]\ntries = 7\n", planned("tries"), 2, 7),
-    Row("retry.max_attempts", PLAIN, PLAIN + "[retry]\nmax_attempts = 7\n", planned("attempts"), 6, 7),
-    Row("retry.base_delay_s", PLAIN, PLAIN + "[retry]\nbase_delay_s = 7\n", planned("base_s"), 0.25, 7),
-    Row("retry.max_delay_s", PLAIN, PLAIN + "[retry]\nmax_delay_s = 7\n", planned("max_s"), 8, 7),
+    *(Row(key, before, after, of_gateway(look), *told) for key, before, after, look, *told in ROUTE_ROWS),
     Row(
         "discovery.enabled",
         LOOKING,
@@ -356,7 +356,7 @@ ENGINE_ROWS = (
         "embedded.embedding_model",
         embedded(),
         embedded("embedding_model = 'minilm'"),
-        lambda built: built.gateway.catalog.default_model("embed"),
+        lambda built: built.gateway.router.default_model("embed"),
         "all-minilm-l6-v2",
         "minilm",
     ),

@@ -3,7 +3,7 @@
 from engine_world import FakeBudgets, FakeClock, FakeJournal
 from hoosh.core.asked import ChatRequest, Message, TextPart
 from hoosh.core.call import Account, Call, Hold, Outcome
-from hoosh.core.errors import ConnectFailed, HooshError, Refused
+from hoosh.core.errors import ConnectFailed, Refused
 from hoosh.core.events import Finish, Metered, Raw, Text, Usage
 from hoosh.core.ledger import Amount
 from hoosh.core.plan import Attempt, Target
@@ -11,19 +11,6 @@ from hoosh.engine.settler import STATUS_CLIENT_LEFT, Settler
 from hoosh.policy.estimate import usage_of
 
 ONE, TWO = Target("one", "m"), Target("two", "m")
-
-
-class Watching:
-    """ports.Observer."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, str]] = []
-
-    def succeeded(self, target: Target, first_event_s: float) -> None:
-        self.seen.append((target.provider, f"{first_event_s:g} s"))
-
-    def failed(self, target: Target, error: HooshError) -> None:
-        self.seen.append((target.provider, error.message))
 
 
 def account(name: str = "call", target: Target = ONE, n: int = 1) -> Account:
@@ -48,8 +35,7 @@ def succeed(book: Account, tokens: int = 10) -> Account:
 class Office:
     def __init__(self, budgets: FakeBudgets) -> None:
         self.journal = FakeJournal()
-        self.watching = Watching()
-        self.settler = Settler(budgets, self.journal, self.watching, FakeClock())
+        self.settler = Settler(budgets, self.journal, FakeClock())
 
 
 def test_an_absorbed_attempt_and_the_one_in_its_place_are_two_lines_and_one_receipt() -> None:
@@ -68,7 +54,6 @@ def test_an_absorbed_attempt_and_the_one_in_its_place_are_two_lines_and_one_rece
     (receipt,) = office.journal.receipts
     assert (receipt.status, receipt.attempts, receipt.target, receipt.usage.input) == (200, 2, TWO, 10)
     assert receipt.first_event_ns == 500_000_000
-    assert office.watching.seen == [("one", "refused"), ("two", "0.5 s")]
 
 
 def test_when_the_last_attempt_was_absorbed_too_nothing_is_settled_twice() -> None:
@@ -81,10 +66,9 @@ def test_when_the_last_attempt_was_absorbed_too_nothing_is_settled_twice() -> No
     office.settler.settle(book)
     assert [line.id for line in budgets.lines] == ["call.1"]
     assert office.journal.receipts[0].status == 502
-    assert office.watching.seen == [("one", "refused")]
 
 
-def test_a_failed_call_tells_the_observer_and_the_receipt() -> None:
+def test_a_failed_call_tells_its_line_and_its_receipt() -> None:
     budgets = FakeBudgets()
     office = Office(budgets)
     book = account()
@@ -92,10 +76,9 @@ def test_a_failed_call_tells_the_observer_and_the_receipt() -> None:
     office.settler.settle(book)
     assert budgets.lines[0].error == "invalid_request"
     assert (office.journal.receipts[0].status, office.journal.receipts[0].error) == (422, "invalid_request")
-    assert office.watching.seen == [("one", "wrong")]
 
 
-def test_a_client_that_left_and_a_crash_say_nothing_of_the_provider() -> None:
+def test_a_client_that_left_and_a_crash_have_a_status_and_a_line_each() -> None:
     budgets = FakeBudgets()
     office = Office(budgets)
     left, crashed = account("left"), account("crashed")
@@ -104,7 +87,6 @@ def test_a_client_that_left_and_a_crash_say_nothing_of_the_provider() -> None:
     office.settler.settle(crashed)
     assert [receipt.status for receipt in office.journal.receipts] == [STATUS_CLIENT_LEFT, 500]
     assert [line.id for line in budgets.lines] == ["left.1", "crashed.1"]
-    assert office.watching.seen == []
 
 
 def test_usage_is_the_providers_word_else_an_estimate_of_what_was_seen_else_nothing() -> None:

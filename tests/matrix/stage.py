@@ -15,14 +15,19 @@ from hoosh.core.call import Call
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.events import Event
 from hoosh.core.plan import Plan
+from hoosh.core.routing import Route
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import ClientDialect, ProviderDialect, Served, Translating, Ways
 from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.cashier import Cashier
-from hoosh.engine.catalog import Catalog, Rules
+from hoosh.engine.catalog import Catalog
 from hoosh.engine.engine import Engine, World
 from hoosh.engine.limiting import Limiting
+from hoosh.engine.router import Router, Rules
 from hoosh.engine.settler import Settler
+from hoosh.engine.vitals import Vitals
+from hoosh.policy.breaker import BreakerRules
+from hoosh.policy.retry_budget import RetryBudget
 from hoosh.providers import Provider
 from hoosh.stores.limits_memory import MemoryLimits
 from matrix.scenes import USED, Scene
@@ -115,15 +120,17 @@ class _Stage:
         self.transport.statuses["theirs"] = status
         self.transport.content_type = b"text/event-stream" if stream and status == 200 else b"application/json"
         self.budgets, self.sink, clock = FakeBudgets(), FakeSink(), FakeClock()
-        rules = Rules(aliases={}, plan=Plan(targets=(), tries=1, attempts=1))
-        catalog = Catalog([backend], rules, self.transport, clock)
-        self.settler = Settler(self.budgets, FakeJournal(), catalog, clock)
+        rules = Rules(fallback=Route(plan=Plan(targets=(), tries=1, attempts=1)))
+        catalog = Catalog([backend], self.transport, clock, Vitals(clock, BreakerRules()))
+        self.settler = Settler(self.budgets, FakeJournal(), clock)
         self.engine = Engine(
             World(
                 limits=Limiting(MemoryLimits(clock), pools={}, agents={}, models=()),
                 cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=catalog,
+                router=Router(catalog, rules, FreeOfCharge(), self.budgets),
+                retries=RetryBudget(),
                 settler=self.settler,
                 clock=clock,
             )

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import QUIET, Running, clean_environ, serving
+from gateway import PATIENT, QUIET, Running, clean_environ, serving
 from wire_corpus import ROOT, Record
 
 # Where the recorded hosts have their API, and which type of provider speaks with it. What speaks OpenAI's dialect at
@@ -90,7 +90,7 @@ def gateway(home: Path, played: list[Lane], chunks: tuple[str, ...]) -> Iterator
 
 
 def _config(played: list[Lane], chunks: tuple[str, ...]) -> str:
-    lines = [QUIET, "[retry]\ntries = 1\nmax_attempts = 1\n[logging]\nlevel = 'error'\n"]
+    lines = [QUIET, PATIENT, "[retry]\ntries = 1\nmax_attempts = 1\n[logging]\nlevel = 'error'\n"]
     for lane in played:
         for how in chunks:
             for name, (kind, path) in BACKENDS.items():

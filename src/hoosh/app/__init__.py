@@ -1,7 +1,7 @@
 """The composition root: configuration in, wired objects out. The only room that knows all classes."""
 
 import asyncio
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 from hoosh.app.backends import configured, found, is_embedded
@@ -14,22 +14,26 @@ from hoosh.app.network import transport_settings
 from hoosh.app.pages import MARKS, Pages, Parts
 from hoosh.app.place import Place
 from hoosh.app.prices import price_book
+from hoosh.app.routing import breaker_rules, retry_budget, rules
 from hoosh.config.schema import Config
-from hoosh.core.asked import Operation
 from hoosh.core.kept import Bounds
-from hoosh.core.plan import Plan
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
+from hoosh.engine.backend import Backend
 from hoosh.engine.cashier import Cashier
-from hoosh.engine.catalog import Catalog, Rules
+from hoosh.engine.catalog import Catalog
+from hoosh.engine.decisions import Decisions, Journals
 from hoosh.engine.draining import Drains
 from hoosh.engine.engine import Engine, World
+from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
+from hoosh.engine.vitals import Vitals
 from hoosh.http.health import Health
 from hoosh.http.inference import Inference
 from hoosh.http.request import Limits
 from hoosh.http.responses import Responses, died
 from hoosh.http.routes import App
+from hoosh.local.cpu_quota import usable_cpus
 from hoosh.local.embedded import EmbeddedTransport, LocalEngine
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
@@ -98,18 +102,22 @@ class Gateway:
         backends = configured(self.config)
         named = {backend.provider.name for backend in backends}
         backends += await found(named, self.config, self._environ, self.http, self.engines)
-        rules = _rules(self.config, self.engines)
-        self.catalog = Catalog(backends, rules, self.transport, self.clock)
+        self.decisions = Decisions(self.config.routing.keep_decisions)
+        vitals = Vitals(self.clock, breaker_rules(self.config))
+        self.catalog = Catalog(backends, self.transport, self.clock, vitals)
         await self.budgeting.open()
         await self.key_room.open()
-        settler = Settler(self.budgeting.escrow, self._journal, self.catalog, self.clock)
+        prices = price_book(self.config, self.clock)
+        self.router = Router(self.catalog, rules(self.config, self.engines), prices, self.budgeting.escrow)
         self.engine = Engine(
             World(
                 limits=limiting(self.config, self.limits),
-                cashier=Cashier(self.budgeting.escrow, price_book(self.config, self.clock)),
+                cashier=Cashier(self.budgeting.escrow, prices),
                 transport=self.transport,
                 catalog=self.catalog,
-                settler=settler,
+                router=self.router,
+                retries=retry_budget(self.config),
+                settler=Settler(self.budgeting.escrow, Journals((self._journal, self.decisions)), self.clock),
                 clock=self.clock,
             )
         )
@@ -130,6 +138,7 @@ class Gateway:
             Parts(
                 engine=self.engine,
                 catalog=self.catalog,
+                router=self.router,
                 transport=self.transport,
                 shelf=self.shelf,
                 drains=self.drains,
@@ -137,6 +146,8 @@ class Gateway:
                 responses=self.responses,
                 limits=limits,
                 clock=self.clock,
+                decisions=self.decisions,
+                hardware=self._hardware,
             )
         )
         self.app = App((*pages.routes(), *self.budgeting.routes()), self.key_room.gate, MARKS)
@@ -164,11 +175,16 @@ class Gateway:
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()
 
+    def _hardware(self) -> Mapping[str, object]:
+        """What this machine has for local models."""
+        engines = {name: engine.state for name, engine in self.engines.items()}
+        return {"cpus": usable_cpus(), "engines": engines}
+
     def _name_of(self, base_url: str, request: WireRequest) -> str:
         """Whom a request goes to. Providers that share an address are told apart by their keys."""
         here = (backend for backend in self.catalog.backends.values() if backend.is_at(base_url))
-        keyed = sorted(here, key=lambda backend: len(backend.auth), reverse=True)
-        return next((backend.name for backend in keyed if set(backend.auth) <= set(request.headers)), "")
+        keyed = sorted(here, key=lambda backend: len(backend.auths), reverse=True)
+        return next((backend.name for backend in keyed if _signs(backend, request)), "")
 
     async def _keep_looking(self, every_s: float) -> None:
         names = [
@@ -187,16 +203,5 @@ def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClo
     return SQLiteResponses(default_root(environ).parent / "responses.db", bounds, clock, died)
 
 
-def _rules(config: Config, embedded: Container[str]) -> Rules:
-    retry = config.retry
-    plan = Plan(
-        targets=(),
-        tries=retry.tries,
-        attempts=retry.max_attempts,
-        base_s=retry.base_delay_s,
-        max_s=retry.max_delay_s,
-    )
-    talker = config.embedded.model
-    names: dict[Operation, str] = {"chat": talker, "complete": talker, "embed": config.embedded.embedding_model}
-    defaults = {operation: name for operation, name in names.items() if name in embedded}
-    return Rules(aliases=config.aliases, default_models=defaults, plan=plan)
+def _signs(backend: Backend, request: WireRequest) -> bool:
+    return not backend.auths or any(set(auth) <= set(request.headers) for auth in backend.auths)

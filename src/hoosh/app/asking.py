@@ -1,6 +1,7 @@
 """Asking a gateway in this process, without a server."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hoosh.core.call import Call
@@ -50,9 +51,13 @@ async def ask(gateway: "Gateway", body: bytes, write: Callable[[bytes], None], a
     await gateway.engine.serve(call, answer, _WriteSink(write))
 
 
-async def page(gateway: "Gateway", path: str) -> bytes:
-    """The body of a page of the gateway, without a server: who runs this process needs no key for it."""
-    wire = MemoryWire()
+async def page(
+    gateway: "Gateway", path: str, body: bytes = b"", headers: Mapping[bytes, bytes] = MappingProxyType({})
+) -> bytes:
+    """A page of the gateway, or the answer to `body`, without a server: who runs this process needs no key for it."""
+    wire = MemoryWire(body)
+    path, _, query = path.partition("?")
+    method = "POST" if body else "GET"
     nobody_is_asked = Gate(StaticKeys([]), Strangers(0, gateway.clock))
-    await App(gateway.app.routes, nobody_is_asked)(Exchange("GET", path, {}, wire))
+    await App(gateway.app.routes, nobody_is_asked)(Exchange(method, path, headers, wire, query.encode()))
     return wire.said

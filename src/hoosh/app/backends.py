@@ -60,7 +60,7 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
         name=entry.name,
         provider=kind,
         base_url=base_url,
-        auth=kind.sign(entry.api_key.reveal()) if entry.api_key else (),
+        auths=tuple(kind.sign(key.reveal()) for key in (entry.api_key, *entry.api_keys) if key is not None),
         models=entry.models,
         priority=entry.priority,
         local=kind.local if entry.local is None else entry.local,
@@ -91,7 +91,7 @@ def _keyed(kind: Provider, environ: Mapping[str, str]) -> Backend | None:
         name=kind.name,
         provider=kind,
         base_url=kind.base_url,
-        auth=kind.sign(key),
+        auths=(kind.sign(key),),
         tongues=tongues_of(kind),
         local=kind.local,
     )

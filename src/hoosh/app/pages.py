@@ -1,6 +1,6 @@
 """The table of paths, wired."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -20,9 +20,12 @@ from hoosh.dialects.openai_moderations import DIALECT as OPENAI_MODERATIONS
 from hoosh.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 from hoosh.dialects.rerank import DIALECT as RERANK
 from hoosh.engine.catalog import Catalog
+from hoosh.engine.decisions import Decisions
 from hoosh.engine.draining import Drains
 from hoosh.engine.engine import Engine
+from hoosh.engine.router import Router
 from hoosh.http.counting import Counting
+from hoosh.http.explain import Explaining
 from hoosh.http.gemini import MARK as GEMINI_MARK
 from hoosh.http.gemini import GeminiModels, marked
 from hoosh.http.health import Health
@@ -47,6 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     engine: Engine
     catalog: Catalog
+    router: Router
     transport: Transport
     shelf: StoreShelf
     drains: Drains | None
@@ -54,15 +58,18 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     responses: Responses
     limits: Limits
     clock: SystemClock
+    decisions: Decisions
+    hardware: Callable[[], Mapping[str, object]]
 
 
 class Pages:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._asked_at: dict[str, Inference] = {}
 
     def routes(self) -> Sequence[Route]:
         health = self._parts.health
-        models = Models(self._parts.catalog, self._parts.clock)
+        models = Models(self._parts.catalog, self._parts.router, self._parts.clock)
         gemini_models = GeminiModels(models, self._parts.catalog)
         return (
             Route(method="GET", path="/", endpoint=health.root, guarded=False),
@@ -83,6 +90,7 @@ class Pages:
             *self._gemini_routes(gemini_models),
             *self._ollama_routes(models),
             *_responses_routes(self._parts.responses),
+            *self._explaining(),
         )
 
     def _answering(
@@ -90,11 +98,21 @@ class Pages:
     ) -> Route:
         """Where a dialect's requests are answered."""
         endpoint = Inference(self._parts.engine, dialect, self._parts.limits, self._parts.clock, self._parts.drains)
+        if not path.endswith("*"):
+            self._asked_at[path] = endpoint
         endpoint_at = before(endpoint) if before else endpoint
         return Route(method="POST", path=path, endpoint=endpoint_at, name=name, dialect=dialect)
 
     def _counting(self, inference: Inference) -> Endpoint:
-        return Counting(inference, self._parts.catalog, self._parts.clock)
+        return Counting(inference, self._parts.router, self._parts.clock)
+
+    def _explaining(self) -> Sequence[Route]:
+        parts = self._parts
+        pages = Explaining(parts.engine, parts.decisions, self._asked_at, parts.hardware)
+        return (
+            Route(method="POST", path="/v1/route/explain", endpoint=pages.explain, name="routing"),
+            Route(method="GET", path="/v1/route/decisions/*", endpoint=pages.decision, name="routing"),
+        )
 
     def _gemini_routes(self, models: GeminiModels) -> Sequence[Route]:
         return (
@@ -105,15 +123,15 @@ class Pages:
         )
 
     def _ollama_routes(self, models: Models) -> Sequence[Route]:
-        servers = Servers(self._parts.catalog, self._parts.transport)
+        servers = Servers(self._parts.catalog, self._parts.router, self._parts.transport)
         pages = OllamaPages(models, self._parts.catalog, servers, self._parts.shelf, self._parts.clock)
         keeping = Keeping(servers, self._parts.shelf, OLLAMA_CHAT)
 
         def loading(inference: Inference) -> Endpoint:
-            return Loading(inference, OLLAMA_CHAT, self._parts.catalog, self._parts.clock)
+            return Loading(inference, OLLAMA_CHAT, self._parts.router, self._parts.clock)
 
         def generating(inference: Inference) -> Endpoint:
-            return Loading(inference, OLLAMA_GENERATE, self._parts.catalog, self._parts.clock)
+            return Loading(inference, OLLAMA_GENERATE, self._parts.router, self._parts.clock)
 
         pages_at = (
             ("models", "GET", "/api/tags", pages.tags),

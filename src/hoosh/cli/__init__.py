@@ -17,12 +17,12 @@ from rich.table import Table
 
 from hoosh import __version__
 from hoosh.cli.keys import keys_cli
+from hoosh.cli.remote import HERE, Remote
 from hoosh.cli.terminal import AsJSON, ConfigPath, print_json, read_config, write, write_bytes
 from hoosh.core.errors import BadRequest, ConfigError, HooshError
 from hoosh.transport.loop import run
 
 if TYPE_CHECKING:
-    from hoosh.client.sync import HooshClient
     from hoosh.config.schema import Config
     from hoosh.dialects import JSON
     from hoosh.recordings.player import Player
@@ -31,25 +31,6 @@ Port = Annotated[int | None, Parameter(name=["--port", "-p"], help="TCP port (80
 Bind = Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1).")]
 Workers = Annotated[int | None, Parameter(help="Processes that serve the port together (1).")]
 
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Remote:
-    """Where a running gateway is, for commands that can ask one."""
-
-    server: Annotated[str | None, Parameter(help="A running gateway, as http://127.0.0.1:8088 (or $HOOSH_URL).")] = None
-    key: Annotated[str | None, Parameter(help="API key for --server (or $HOOSH_API_KEY).")] = None
-
-    def client(self) -> "HooshClient | None":
-        """None where neither the option nor the environment names a gateway."""
-        if not (self.server or os.environ.get("HOOSH_URL")):
-            return None
-        from hoosh.client.sync import HooshClient  # noqa: PLC0415
-
-        return HooshClient(self.server, self.key, max_retries=0)
-
-
-HERE = Remote()
 
 cli = App(
     name="hoosh",
@@ -61,6 +42,7 @@ config_cli = App(name="config", help="Check the configuration, or print its sche
 cli.command(models_cli)
 cli.command(config_cli)
 cli.command("hoosh.cli.prove:prove", help="Show on your own store that budgets hold: kills, disconnects, an audit.")
+cli.command("hoosh.cli.route:route_cli", name="route", help="Say where a call would go, and why.")
 cli.command("hoosh.cli.migrate:migrate", help="Bring the store of keys and budgets up to date, or move it.")
 cli.command(keys_cli)
 cli.register_install_completion_command(help="Install shell completion for bash, zsh or fish.")

@@ -24,6 +24,7 @@ _UNITS = {
     "_usd_per_mtok": "USD per million tokens",
     "_usd_per_minute": "USD per minute",
     "per_request_usd": "USD",
+    "max_cost_usd": "USD",
     "rpm": "requests per minute",
     "tpm": "tokens per minute",
     "concurrency": "calls",
@@ -109,14 +110,25 @@ def _rows() -> Iterator[tuple[str, ...]]:
         if "properties" not in node.get("items", node):
             yield f"`{header}`", "*name*", "string", "", "", node["description"]
             continue
-        fields = node.get("items", node)
-        for key, setting in fields["properties"].items():
-            unit = next((word for suffix, word in _UNITS.items() if key.endswith(suffix)), "")
-            if key in fields.get("required", ()):
-                default = "*required*"
-            else:
-                default = f"`{_toml(setting['default'])}`" if "default" in setting else ""
-            yield f"`{header}`", f"`{key}`", _type(setting), unit, default, setting["description"]
+        yield from _rows_of(header, node.get("items", node))
+
+
+def _rows_of(header: str, fields: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The keys of a table, and after them those of the tables in it."""
+    inner = []
+    for key, setting in fields["properties"].items():
+        unit = next((word for suffix, word in _UNITS.items() if key.endswith(suffix)), "")
+        if key in fields.get("required", ()):
+            default = "*required*"
+        else:
+            default = f"`{_toml(setting['default'])}`" if "default" in setting else ""
+        yield f"`{header}`", f"`{key}`", _type(setting), unit, default, setting["description"]
+        table = setting.get("items", setting)
+        if "properties" in table:
+            path = f"{header.strip('[]')}.{key}"
+            inner.append((f"[[{path}]]" if "items" in setting else f"[{path}]", table))
+    for path, table in inner:
+        yield from _rows_of(path, table)
 
 
 def _settings(node: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +150,12 @@ def _type(setting: dict[str, Any]) -> str:
     if "anyOf" in setting:
         return "secret"
     if setting["type"] == "array":
-        return f"array of {setting['items']['type']}s"
+        items = setting["items"]
+        if "enum" in items:
+            return f"array of {_type(items)}"
+        return "array of secrets" if "anyOf" in items else f"array of {items['type']}s"
+    if setting["type"] == "object":
+        return "table"
     low, high = setting.get("minimum"), setting.get("maximum")
     if low is not None:
         return f"{setting['type']}, {low} to {high}"
@@ -148,7 +165,11 @@ def _type(setting: dict[str, Any]) -> str:
 
 
 def _toml(value: Any) -> str:
-    """JSON's strings, numbers, booleans and arrays are TOML's."""
+    """JSON's strings, numbers, booleans and arrays are TOML's; its objects are not."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 

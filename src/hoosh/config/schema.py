@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hoosh.config.access import AdminConfig, KeyConfig, KeysStoreConfig
-from hoosh.config.routing import RetryConfig
+from hoosh.config.routing import HealthConfig, RetryConfig, RouteConfig, RoutingConfig
 from hoosh.config.secret import Secret
 from hoosh.config.spending import BudgetConfig, LimitConfig, PriceConfig, PricingConfig, StoreConfig
 from hoosh.config.words import Bytes, Count, Name, PerMinute, Seconds, Table, Text, Tokens
@@ -60,6 +60,10 @@ class ProviderConfig(Table, frozen=True):
     api_key: Annotated[
         Secret | None, Meta(description="The key that hoosh shows to the provider.", examples=["$OPENAI_API_KEY"])
     ] = None
+    api_keys: Annotated[
+        tuple[Secret, ...],
+        Meta(description="Further keys; they take turns.", examples=[["$OPENAI_API_KEY_2"]]),
+    ] = ()
     models: Annotated[
         tuple[Text, ...],
         Meta(description="Globs of the models it may serve; all if empty.", examples=[["gpt-*", "o*"]]),
@@ -215,6 +219,12 @@ class Config(Table, frozen=True):
             examples=[{"fast": "openai/gpt-4.1-mini"}],
         ),
     ] = msgspec.field(default_factory=dict)
+    routing: Annotated[RoutingConfig, Meta(description="How providers are chosen.")] = RoutingConfig()
+    routes: Annotated[
+        tuple[RouteConfig, ...],
+        Meta(description="Ways of their own for some models; the first whose model and conditions fit is taken."),
+    ] = ()
+    health: Annotated[HealthConfig, Meta(description="When a provider that fails is left alone.")] = HealthConfig()
     budgets: Annotated[
         tuple[BudgetConfig, ...], Meta(description="Pools of tokens, money and audio that calls are charged to.")
     ] = ()

@@ -8,10 +8,11 @@ from hoosh.core.asked import Request
 from hoosh.core.errors import HooshError
 from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.core.ledger import Amount, Priced
-from hoosh.core.plan import Attempt, Target
+from hoosh.core.plan import Attempt, Plan, Target
 from hoosh.core.pool import Terms
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.core.quote import FREE, Quote
+from hoosh.core.routing import Decision
 from hoosh.core.wire import Headers
 
 
@@ -30,6 +31,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     pool: str = ""
     agent: str = ""
     local_only: bool = False
+    tags: tuple[str, ...] = ()
+    session: str = ""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +50,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     principal: Principal = ANONYMOUS
     wishes: Wishes = Wishes()
     arrived_ns: int = 0
+    deadline_ns: int = 0  # of the clock that `arrived_ns` is of; 0 for none
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +115,21 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     total_ns: int
     error: str = ""
     wishes: Wishes = Wishes()
+    decision: Decision | None = None
+    tried: tuple[Tried, ...] = ()
+
+
+class Ticket:
+    """That an attempt has begun. `probes` names the circuit breakers that it shows whether they may close."""
+
+    __slots__ = ("probes", "target")
+
+    def __init__(self, target: Target, probes: tuple[tuple[str, ...], ...] = ()) -> None:
+        self.target = target
+        self.probes = probes
+
+
+_NO_PLAN = Plan(targets=())
 
 
 class Account:
@@ -121,6 +140,7 @@ class Account:
         "attempt",
         "billed",
         "call",
+        "decision",
         "error",
         "finished",
         "first_event_ns",
@@ -133,7 +153,9 @@ class Account:
         "seen_chars",
         "seen_wide_bytes",
         "sent",
+        "spent_micros",
         "terms",
+        "ticket",
         "tried",
     )
 
@@ -149,6 +171,9 @@ class Account:
         self._costed: tuple[Usage, Quote, int, int | None] | None = None
         self.terms = Terms(pools=())
         self.tried: list[Tried] = []
+        self.decision: Decision | None = None
+        self.ticket: Ticket | None = None  # of the attempt that runs
+        self.spent_micros = 0  # by the attempts before it
         self.lost = Usage()  # what the last attempt that came to nothing was charged
         self.reported: Usage | None = None
         self.finished = False  # the provider ended an answer itself
@@ -156,6 +181,10 @@ class Account:
         self.seen_wide_bytes = 0  # of UTF-8, beyond one for each character
         self.first_event_ns = 0
         self.has_left = False  # the client; the answer is read to its end all the same
+
+    @property
+    def plan(self) -> Plan:
+        return self.decision.plan if self.decision is not None else _NO_PLAN
 
     def cost_micros(self, usage: Usage, audio_ms: int = 0) -> int | None:
         """What `usage` costs at the attempt's quote; None where that is not known. The reply, its head, the ledger and

@@ -8,11 +8,12 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
     │   ├── retry        Overloaded · Throttled · HeldBack · ConnectFailed · Reset
     │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · OutOfCredit · ModelGone
-    │   │                · Truncated · Idle
-    │   └── stop         Refused · ContextTooLong
+    │   │                · Truncated · Idle · CircuitOpen · TooDear
+    │   ├── stop         Refused
+    │   └── wider, content   ContextTooLong, ContentRefused: "stop", where the route says nothing else
     ├── DeadlineExceeded the call's own time is over; nothing more is tried
     ├── Exhausted        every target failed; carries the last cause's status
-    ├── NoProvider       a model is known but nothing may serve it now
+    ├── NoProvider       a model is known but nothing may serve it now; NothingFree: for a while
     ├── StoreFailed      what the gateway keeps cannot be read or written
     └── ConfigError      at start only; says file and line
 
@@ -24,7 +25,8 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-Verdict = Literal["retry", "next", "stop"]
+# "wider" and "content": another target may take what this one refused, if the route says so.
+Verdict = Literal["retry", "next", "stop", "wider", "content"]
 
 
 class HooshError(Exception):
@@ -33,6 +35,7 @@ class HooshError(Exception):
     status: int = 500
     code: str = "internal_error"
     kind: str = "api_error"
+    is_ambiguous = False  # a provider may have answered, and charged: a client should not just ask again
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -185,6 +188,20 @@ class HeldBack(Throttled):
     """Our own limit on a provider or a model: nothing was asked, and so nothing learnt of the provider."""
 
 
+class CircuitOpen(UpstreamError):
+    """Somebody else finds out just now whether the provider works again."""
+
+    status = 503
+    code = "overloaded"
+
+
+class TooDear(UpstreamError):
+    """The attempts of one call together may not cost so much."""
+
+    status = 402
+    code = "cost_limit"
+
+
 class ConnectFailed(UpstreamError):
     verdict = "retry"
 
@@ -256,11 +273,19 @@ class Refused(UpstreamError):
     passes = frozenset(range(400, 500)) - {401, 402, 403, 429}
     kind = "invalid_request_error"
     code = "invalid_request"
-    verdict = "stop"
+    verdict: ClassVar[Verdict] = "stop"
 
 
 class ContextTooLong(Refused):
     code = "context_length_exceeded"
+    verdict = "wider"
+
+
+class ContentRefused(Refused):
+    """The provider's own rules on content refuse the request."""
+
+    code = "content_policy_violation"
+    verdict = "content"
 
 
 class DeadlineExceeded(HooshError):
@@ -282,6 +307,14 @@ class Exhausted(HooshError):
 class NoProvider(HooshError):
     status = 503
     code = "no_provider"
+
+
+class NothingFree(NoProvider):
+    """All who could serve have asked to be left alone for a while."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    kind = "rate_limit_error"
 
 
 class StoreFailed(HooshError):

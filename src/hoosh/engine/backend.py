@@ -15,13 +15,14 @@ from hoosh.providers import Provider
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """`models` are the globs of the configuration, () for the provider's own word on what it serves.
     A `base_url` that ends in "://" is completed by the model asked for: each then has an address of its own.
-    `tongues` are the provider's dialects, the main one first, with what the configuration adds.
+    `auths` has what each of its keys is shown by. `tongues` are the provider's dialects, the main one first, with what
+    the configuration adds.
     """
 
     name: str
     provider: Provider
     base_url: str
-    auth: Headers = ()
+    auths: tuple[Headers, ...] = ()
     models: tuple[str, ...] = ()
     priority: int = 10
     local: bool = False
@@ -50,11 +51,11 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
                 first = first or tongue
         return first
 
-    def signed(self, request: WireRequest) -> WireRequest:
-        """The key is added last, for this base URL only."""
-        if not self.auth:
+    def signed(self, request: WireRequest, key: int) -> WireRequest:
+        """The key, one of several perhaps, is added last, for this base URL only."""
+        if not self.auths:
             return request
-        headers = request.headers + self.auth
+        headers = request.headers + self.auths[key]
         return WireRequest(request.path, request.body, request.method, headers, request.dropped)
 
 

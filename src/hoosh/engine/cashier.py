@@ -7,7 +7,7 @@ import msgspec
 
 from hoosh.core.asked import ChatRequest, CompleteRequest, Request
 from hoosh.core.call import Account, Call, Hold
-from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage
+from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage, TooDear
 from hoosh.core.ledger import Amount
 from hoosh.core.plan import Attempt
 from hoosh.core.pool import Terms
@@ -54,6 +54,8 @@ class Cashier:
         for chances in reversed(range(ADJUSTMENTS)):
             all_tokens = input_tokens + number * output_tokens
             amount = Amount(all_tokens, quote.bound(input_tokens, number * output_tokens, 0))
+            if 0 < account.plan.max_micros < account.spent_micros + amount.micros:
+                raise TooDear(_over(account, amount.micros))
             try:
                 await self._take(account, account.attempt, amount)
                 break
@@ -94,6 +96,11 @@ class Cashier:
             operation=call.request.operation,
         )
         await self._budgets.reserve(account.hold)
+
+
+def _over(account: Account, micros: int) -> str:
+    before = f", after {account.spent_micros} of earlier attempts" if account.spent_micros else ""
+    return f"the route lets one call cost {account.plan.max_micros} micro-USD; this one may cost {micros}{before}"
 
 
 def limited(request: Request, output_tokens: int) -> Request:

@@ -2,26 +2,31 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from hoosh.core.asked import Operation
-from hoosh.core.call import Wishes
-from hoosh.core.errors import BadUpstream, HeldBack, HooshError, UpstreamError
-from hoosh.core.plan import Plan, Target
-from hoosh.core.principal import ANONYMOUS, Principal
+from hoosh.core.call import Ticket
+from hoosh.core.errors import (
+    BadUpstream,
+    ConnectFailed,
+    HeldBack,
+    HooshError,
+    NoFirstEvent,
+    Refused,
+    Reset,
+    UpstreamError,
+)
 from hoosh.engine.backend import Backend
-from hoosh.policy.choose import Offer, Wanted, choose
+from hoosh.policy.choose import Offer
 from hoosh.policy.globs import serves
-from hoosh.policy.scopes import within
 from hoosh.ports import Clock, Transport
+
+if TYPE_CHECKING:
+    from hoosh.engine.vitals import Vitals
 
 # A list of models is some kilobytes; OpenRouter's is near one megabyte.
 MAX_LIST_BYTES = 16 << 20
 # A provider is called down after this many failures in a row.
 DOWN_AFTER = 3
-MAX_PLANS = 1024
 
 
 class Standing:
@@ -44,115 +49,103 @@ class Standing:
         return "healthy" if self.seen else "unknown"
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of routing that the configuration fixes. `default_models` answer to the names that clients send when
-    nobody told them a model. `plan` gives tries and delays; its targets are replaced.
-    """
-
-    aliases: Mapping[str, str]
-    default_models: Mapping[Operation, str] = MappingProxyType({})
-    plan: Plan = Plan(targets=())
-
-
 class Catalog:
-    def __init__(self, backends: Sequence[Backend], rules: Rules, transport: Transport, clock: Clock) -> None:
-        self._rules = rules
+    """`offers` are what routing chooses from; `generation` grows whenever they change."""
+
+    def __init__(self, backends: Sequence[Backend], transport: Transport, clock: Clock, vitals: "Vitals") -> None:
         self._transport = transport
         self._clock = clock
         self._standings: dict[str, Standing] = {}
-        self.backends: dict[str, Backend] = {}
-        self._offers: tuple[Offer, ...] = ()
-        self._plans: dict[tuple[str, Operation, str, bool], Plan] = {}  # for as long as the offers stand
-        for backend in backends:
-            self.backends[backend.name] = backend
-            self._standings[backend.name] = Standing()
+        self.vitals = vitals
+        self.backends: Mapping[str, Backend] = {}
+        self.offers: tuple[Offer, ...] = ()
+        self.generation = 0
+        self.define(backends)
+
+    def define(self, backends: Sequence[Backend]) -> None:
+        """From now on these are all. What is known of those that stay is kept; calls that run keep theirs."""
+        before, self.backends = self.backends, {backend.name: backend for backend in backends}
+        for name, backend in self.backends.items():
+            old = before.get(name)
+            if old is None or (old.base_url, old.auths) != (backend.base_url, backend.auths):
+                self._standings[name] = Standing()
+                self.vitals.forget(name)
+        for name in before.keys() - self.backends.keys():
+            del self._standings[name]
+            self.vitals.forget(name)
         self._publish()
 
     def standing(self, name: str) -> Standing:
         return self._standings[name]
 
-    def route(
-        self, model: str, wishes: Wishes, operation: Operation = "chat", principal: Principal = ANONYMOUS
-    ) -> Plan:
-        """Raises UnknownModel, NoProvider, BadRequest, Forbidden."""
-        asked = (model, operation, wishes.provider, wishes.local_only)
-        plan = self._plans.get(asked)
-        if plan is None:
-            rules = self._rules
-            wanted = Wanted(model=model, operation=operation, wishes=wishes)
-            targets = choose(wanted, self._offers, rules.aliases, rules.default_models.get(operation, ""))
-            plan = msgspec.structs.replace(rules.plan, targets=targets)
-            if len(self._plans) >= MAX_PLANS:
-                self._plans.clear()
-            self._plans[asked] = plan
-        return within(principal, model, plan) if principal.models else plan
+    def answered(self, ticket: Ticket, first_event_s: float) -> None:
+        """The first token of an attempt is there."""
+        self.vitals.answered(ticket, first_event_s)
+        standing = self._standings.get(ticket.target.provider)
+        if standing is not None:
+            standing.latency_ms = first_event_s * 1e3
+            if standing.failures or not standing.seen:
+                standing.failures, standing.last_error, standing.seen = 0, "", True
 
-    @property
-    def aliases(self) -> Mapping[str, str]:
-        return self._rules.aliases
-
-    def default_model(self, operation: Operation) -> str:
-        return self._rules.default_models.get(operation, "")
-
-    def succeeded(self, target: Target, first_event_s: float) -> None:
-        standing = self._standings[target.provider]
-        standing.latency_ms = first_event_s * 1e3
-        if standing.failures or not standing.seen:
-            standing.failures, standing.last_error, standing.seen = 0, "", True
-            self._publish()
-
-    def failed(self, target: Target, error: HooshError) -> None:
-        """Only what says something of the provider counts; a refused request does not, nor our own limit."""
-        if isinstance(error, UpstreamError) and error.verdict != "stop" and not isinstance(error, HeldBack):
-            self._note_failure(self._standings[target.provider], error)
+    def ended(self, ticket: Ticket, error: HooshError | None) -> None:
+        """An attempt is over; `error` is how it failed, None if it did not. Only what says something of the provider
+        counts: a refused request does not, nor our own limit.
+        """
+        self.vitals.ended(ticket, error)
+        standing = self._standings.get(ticket.target.provider)
+        if standing is not None and isinstance(error, UpstreamError) and not isinstance(error, Refused | HeldBack):
+            standing.failures += 1
+            standing.last_error = error.message
 
     async def refresh(self, names: Sequence[str]) -> None:
         """Ask the named backends for their models, all at once. A failure is noted, not raised; the last list stays."""
-        await asyncio.gather(*(self._probe(self.backends[name]) for name in names))
+        await asyncio.gather(*(self._probe(self.backends[name]) for name in names if name in self.backends))
         self._publish()
-
-    def _note_failure(self, standing: Standing, error: UpstreamError) -> None:
-        before = standing.status
-        standing.failures += 1
-        standing.last_error = error.message
-        if standing.status != before:
-            self._publish()
 
     async def _probe(self, backend: Backend) -> None:
         standing = self._standings[backend.name]
         before_ns = self._clock.monotonic_ns()
+        failed: UpstreamError | None = None
         try:
             models = await list_models(self._transport, backend)
         except HooshError as error:
             failed = error if isinstance(error, UpstreamError) else BadUpstream(error.message)
-            self._note_failure(standing, failed)
+            standing.failures += 1
+            standing.last_error = failed.message
         else:
             standing.models = tuple(model for model in models if serves(model, backend.models))
             standing.seen, standing.failures, standing.last_error = True, 0, ""
             standing.latency_ms = (self._clock.monotonic_ns() - before_ns) / 1e6
         standing.checked_ns = self._clock.monotonic_ns()
+        if self._standings.get(backend.name) is standing:  # else the provider is gone, or another one, meanwhile
+            # Who answers without a list that we can read may serve all the same.
+            is_down = standing.status == "unhealthy" and isinstance(failed, ConnectFailed | Reset | NoFirstEvent)
+            self.vitals.looked(backend.name, failed, is_down=is_down, local=backend.local)
 
     def _publish(self) -> None:
+        """The same offers again are no news."""
         order = sorted(self.backends.values(), key=lambda backend: backend.priority)
-        self._offers = tuple(self._offer(backend) for backend in order)
-        self._plans.clear()
+        offers = tuple(self._offer(backend) for backend in order)
+        if offers != self.offers:
+            self.offers = offers
+            self.generation += 1
 
     def _offer(self, backend: Backend) -> Offer:
-        standing = self._standings[backend.name]
         return Offer(
             provider=backend.name,
-            models=standing.models,
+            models=self._standings[backend.name].models,
             globs=backend.models or backend.provider.serves,
             local=backend.local,
             operations=frozenset(tongue.dialect.operation for tongue in backend.tongues),
-            up=standing.status != "unhealthy",
+            tier=backend.priority,
+            keys=max(1, len(backend.auths)),
         )
 
 
 async def list_models(transport: Transport, backend: Backend) -> tuple[str, ...]:
     """The ids a backend lists now. Raises UpstreamError."""
     dialect = backend.provider.dialect
-    request = backend.signed(dialect.models_request())
+    request = backend.signed(dialect.models_request(), 0)
     async with transport.exchange(backend.base_url, request, backend.timeouts) as reply:
         body = b""
         while piece := await reply.read():

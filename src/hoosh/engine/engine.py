@@ -6,6 +6,7 @@ terminator. Settling is synchronous, so that no cancellation can come between.
 """
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -15,42 +16,54 @@ from hoosh.core.errors import (
     BadUpstream,
     ClientError,
     ConnectFailed,
+    DeadlineExceeded,
     EmptyStream,
     Exhausted,
+    HeldBack,
     HooshError,
+    Idle,
     ModelGone,
     NoFirstEvent,
+    Reset,
+    Truncated,
     UpstreamError,
 )
 from hoosh.core.events import Event, Usage, has_content
 from hoosh.core.plan import Attempt, Plan
-from hoosh.core.wire import WireRequest
+from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Tongue, Translating
 from hoosh.engine.backend import Backend
 from hoosh.engine.cashier import Cashier, limited
 from hoosh.engine.catalog import Catalog
 from hoosh.engine.limiting import Limiting
+from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
 from hoosh.policy.attempts import attempts
 from hoosh.policy.estimate import input_guess
+from hoosh.policy.retry_budget import RetryBudget
 from hoosh.ports import Clock, Permit, Reply, Sink, Transport
 from hoosh.providers.quirks import limit_output
 
 # An error body longer than this says nothing more.
 MAX_REFUSAL_BYTES = 64 << 10
-# Events before the first content: role-only deltas, comments. More than this is not a reply.
-MAX_SILENT_EVENTS = 256
+# Before the first content come role-only deltas and comments. More than this is not a reply. Bifrost's bounds, 2026-10.
+MAX_SILENT_EVENTS = 64
+MAX_SILENT_BYTES = 256 << 10
+# Failures after which nobody knows whether the provider has answered, and charges for it.
+AMBIGUOUS = (Reset, NoFirstEvent, Idle, Truncated)
 # A client's thousand fields of its own must not make a head that its HTTP library refuses.
 MAX_DROPPED_CHARS = 1024
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """The ports that the engine works through, and who acts for it at them."""
+    """The ports that the engine works through, and who acts for it at them. A call keeps the one it began with."""
 
     limits: Limiting
     cashier: Cashier
     transport: Transport
     catalog: Catalog
+    router: Router
+    retries: RetryBudget
     settler: Settler
     clock: Clock
 
@@ -69,12 +82,14 @@ class _Opened(msgspec.Struct, frozen=True):
 
 
 class Engine:
+    """`world` may be replaced: calls that begin from then on live in the new one."""
+
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
 
     @property
     def limits(self) -> Limiting:
-        return self._world.limits
+        return self.world.limits
 
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> Account:
         account = Account(call)
@@ -83,13 +98,14 @@ class Engine:
 
     async def run(self, account: Account, dialect: ClientDialect, sink: Sink) -> None:
         """`account` is new, and belongs to this alone from here on; but who knows that the client left may say so."""
-        call = account.call
+        call, world = account.call, self.world
         permit: Permit | None = None
         try:
-            permit = self._world.limits.admit(call)
-            account.terms = self._world.cashier.terms(call)
-            plan = self._world.catalog.route(call.request.model, call.wishes, call.request.operation, call.principal)
-            await self._relay(account, plan, dialect, sink)
+            permit = world.limits.admit(call)
+            account.terms = world.cashier.terms(call)
+            account.decision = world.router.route(call, account.terms)
+            world.retries.call()
+            await _Passage(world, account).relay(dialect, sink)
             account.outcome = Outcome.CANCELLED if account.has_left else Outcome.OK
         except HooshError as error:
             account.error = error
@@ -100,22 +116,36 @@ class Engine:
             account.outcome = Outcome.CANCELLED
             raise
         finally:
-            self._world.settler.settle(account)  # never awaits, exactly once
+            world.settler.settle(account)  # never awaits, exactly once
+            if account.ticket is not None:
+                world.catalog.ended(account.ticket, account.error)
             if permit is not None:
                 permit.give_back(account.billed.total if account.billed else 0)  # as settling
 
-    async def _relay(self, account: Account, plan: Plan, dialect: ClientDialect, sink: Sink) -> None:
+
+class _Passage:
+    """One call on its way."""
+
+    __slots__ = ("_account", "_backends", "_world")
+
+    def __init__(self, world: World, account: Account) -> None:
+        self._world = world
+        self._account = account
+        self._backends = world.router.backends  # those that were chosen from, whoever is configured later
+
+    async def relay(self, dialect: ClientDialect, sink: Sink) -> None:
+        account, world = self._account, self._world
         async with AsyncExitStack() as held:
-            opened = await self._open(account, plan, held)
-            encoder = dialect.encoder(account.call.request, self._served(account, opened))
-            headers = self._headers(account, opened)
+            opened = await self._open(held)
+            encoder = dialect.encoder(account.call.request, self._served(opened))
+            headers = self._headers(opened)
             sink.head(encoder.content_type, headers)
             events, ended, decoder, reply = opened.events, opened.ended, opened.decoder, opened.reply
             while True:  # content commit: no other attempt below this line
                 for event in events:
                     account.observe(event)
                 if account.terms.top_up:
-                    await self._world.cashier.grow(account)
+                    await world.cashier.grow(account)
                 if data := encoder.feed(events):
                     await sink.write(data)  # a slow client stops our reads here
                 if ended:
@@ -123,50 +153,74 @@ class Engine:
                 piece = await reply.read()
                 ended = not piece
                 events = decoder.feed(piece) if piece else decoder.eof()
-        self._world.settler.commit(account)
+        world.settler.commit(account)
         usage = account.billed or Usage()
         if not sink.started and (cost_micros := account.cost_micros(usage)) is not None:
             headers.append((b"x-hoosh-cost-micro-usd", b"%d" % cost_micros))
             sink.head(encoder.content_type, headers)
         await sink.close(encoder.finish(usage))
 
-    async def _open(self, account: Account, plan: Plan, held: AsyncExitStack) -> _Opened:
+    async def _open(self, held: AsyncExitStack) -> _Opened:
         """Make attempts until one shows content. `held` has what the last attempt opened."""
-        tries = attempts(plan)
+        account, world = self._account, self._world
+        plan = account.plan
+        tries = attempts(plan, random.random)
         attempt = next(tries)
         while True:
             if attempt.delay_s:
                 await asyncio.sleep(attempt.delay_s)
-            backend = self._world.catalog.backends[attempt.target.provider]
             account.attempt = attempt
+            began_ns = world.clock.monotonic_ns()
             try:
-                opened = await self._try(account, backend, attempt, held)
+                opened = await self._try(attempt, held, began_ns)
             except UpstreamError as failed:
                 error = failed
             else:
-                account.first_event_ns = self._world.clock.monotonic_ns()
+                account.first_event_ns = world.clock.monotonic_ns()
+                if account.ticket is not None:
+                    world.catalog.answered(account.ticket, (account.first_event_ns - began_ns) / 1e9)
                 return opened
             await held.aclose()  # before the next attempt begins
-            self._world.settler.absorb(account, error)
+            is_ambiguous = account.sent and isinstance(error, AMBIGUOUS) and not self._may_repeat(plan)
+            asked = account.ticket is not None and not isinstance(error, HeldBack)
+            self._lose(error)
             if account.has_left:  # for nobody there is no second attempt
                 raise asyncio.CancelledError
+            if is_ambiguous:
+                error.is_ambiguous = True
+                raise error
             try:
                 attempt = tries.send(error)
             except StopIteration:
                 raise _verdict(account, error) from error
+            now_ns = world.clock.monotonic_ns()
+            if now_ns - account.call.arrived_ns > plan.total_s * 1e9 or (asked and not world.retries.take(now_ns)):
+                raise _verdict(account, error)
 
-    async def _try(self, account: Account, backend: Backend, attempt: Attempt, held: AsyncExitStack) -> _Opened:
-        call, timeouts = account.call, backend.timeouts
-        self._world.limits.attempt(account, backend, attempt.target.model, held)
-        tongue = backend.tongue(call.request.operation, call.dialect, attempt.target.model)
+    def _lose(self, error: UpstreamError) -> None:
+        account = self._account
+        ticket, account.ticket = account.ticket, None
+        if ticket is not None:
+            self._world.catalog.ended(ticket, error)
+        self._world.settler.absorb(account, error)
+
+    def _may_repeat(self, plan: Plan) -> bool:
+        """May a provider be asked again that may have answered, and charged, already?"""
+        return plan.ambiguous == "always" or (plan.ambiguous == "free" and self._account.quote.priced == "free")
+
+    async def _try(self, attempt: Attempt, held: AsyncExitStack, began_ns: int) -> _Opened:
+        account, world, target = self._account, self._world, attempt.target
+        call, backend = account.call, self._backends[target.provider]
+        timeouts = _until(call.deadline_ns, began_ns, backend.timeouts) if call.deadline_ns else backend.timeouts
+        account.ticket = world.catalog.vitals.began(target)
+        world.limits.attempt(account, backend, target.model, held)
+        tongue = backend.tongue(call.request.operation, call.dialect, target.model)
         if tongue is None:  # routing asks only those that can, but not each of their models can all
-            raise ModelGone(
-                f"{backend.name} cannot {call.request.operation} with {attempt.target.model}", param="model"
-            )
-        output_tokens = await self._world.cashier.hold(account, backend)
+            raise ModelGone(f"{backend.name} cannot {call.request.operation} with {target.model}", param="model")
+        output_tokens = await world.cashier.hold(account, backend)
         request = _request(call, tongue, attempt, output_tokens)
-        url = backend.address(tongue, attempt.target.model)
-        exchange = self._world.transport.exchange(url, backend.signed(request), timeouts)
+        url = backend.address(tongue, target.model)
+        exchange = world.transport.exchange(url, backend.signed(request, target.key), timeouts)
         account.sent = True
         try:
             reply = await held.enter_async_context(exchange)
@@ -188,6 +242,7 @@ class Engine:
         clock = self._world.clock
         deadline_ns = clock.monotonic_ns() + int(limit_s * 1e9)
         events: list[Event] = []
+        size_bytes = 0
         while True:
             piece = await reply.read()
             fresh = decoder.feed(piece) if piece else decoder.eof()
@@ -196,13 +251,16 @@ class Engine:
                 return events, not piece
             if not piece:
                 raise EmptyStream("the provider's reply was empty")
-            if len(events) > MAX_SILENT_EVENTS:
+            size_bytes += len(piece)
+            is_stream = self._account.call.request.stream  # nothing of a whole reply shows before it is all here
+            if is_stream and (len(events) > MAX_SILENT_EVENTS or size_bytes > MAX_SILENT_BYTES):
                 raise BadUpstream("the provider's reply does not begin")
             if clock.monotonic_ns() > deadline_ns:
                 raise NoFirstEvent(f"no first token within {limit_s:g} s")
 
-    def _served(self, account: Account, opened: _Opened) -> Served:
-        clock, arrived_ns = self._world.clock, account.call.arrived_ns
+    def _served(self, opened: _Opened) -> Served:
+        account, clock = self._account, self._world.clock
+        arrived_ns = account.call.arrived_ns
         return Served(
             id=account.call.id,
             created_s=clock.unix_s(),
@@ -214,13 +272,15 @@ class Engine:
             elapsed_ns=lambda: clock.monotonic_ns() - arrived_ns,
         )
 
-    def _headers(self, account: Account, opened: _Opened) -> list[tuple[bytes, bytes]]:
+    def _headers(self, opened: _Opened) -> list[tuple[bytes, bytes]]:
+        account = self._account
         total_ns = account.first_event_ns - account.call.arrived_ns
         target = opened.attempt.target
         headers = [
             (b"x-hoosh-provider", _header(target.provider)),
             (b"x-hoosh-model", _header(target.model)),
             (b"x-hoosh-attempts", b"%d" % opened.attempt.n),
+            (b"x-hoosh-route", account.decision.told if account.decision else b""),
             (b"server-timing", b"first-event;dur=%.2f" % (total_ns / 1e6)),
         ]
         if opened.output_tokens:
@@ -228,6 +288,19 @@ class Engine:
         if opened.dropped:
             headers.append((b"x-hoosh-dropped", _header(", ".join(opened.dropped)[:MAX_DROPPED_CHARS])))
         return headers
+
+
+def _until(deadline_ns: int, now_ns: int, timeouts: Timeouts) -> Timeouts:
+    """Raises DeadlineExceeded."""
+    left_s = (deadline_ns - now_ns) / 1e9
+    if left_s <= 0:
+        raise DeadlineExceeded("the time that the request gave was over before anybody answered")
+    return Timeouts(
+        connect_s=min(timeouts.connect_s, left_s),
+        first_byte_s=min(timeouts.first_byte_s, left_s),
+        idle_s=min(timeouts.idle_s, left_s),
+        total_s=min(timeouts.total_s, left_s),
+    )
 
 
 def _request(call: Call, tongue: Tongue, attempt: Attempt, output_tokens: int) -> WireRequest:
@@ -267,7 +340,7 @@ async def _refusal(backend: Backend, tongue: Tongue, reply: Reply) -> UpstreamEr
 
 def _verdict(account: Account, last: UpstreamError) -> HooshError:
     """One failure is told as it is; several are told together, as what the last one was."""
-    if last.verdict == "stop" or len(account.tried) == 1:
+    if last.verdict in ("stop", "wider", "content") or len(account.tried) == 1:
         return last
     tried = "; ".join(f"{tried.target}: {tried.error.message}" for tried in account.tried)
     return Exhausted(f"All {len(account.tried)} attempts failed: {tried}", last)

@@ -15,7 +15,7 @@ from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage
 from hoosh.core.ledger import UNLIMITED, Amount, Asked, Line
 from hoosh.core.pool import Terms
 from hoosh.engine.courier import Courier
-from hoosh.engine.desk import NONE, Desk, Meters, all_have, meters
+from hoosh.engine.desk import NONE, Desk, Meters, all_have, meters, percent_used
 from hoosh.engine.pools import Pools, PoolState
 from hoosh.policy.periods import carry, previous
 from hoosh.ports import Ledger
@@ -113,6 +113,13 @@ class Escrow:
         else:
             line = _line(settlement.hold, self._charged(settlement.hold), self._courier.gateway, now_ms, Amount())
         self._courier.post_late(_closed(line, settlement, used, now_ms))
+
+    def percent_used(self, pools: tuple[str, ...]) -> int:
+        states = self.pools.chain(pools)
+        now_s = self._courier.now_ms() // 1000
+        for state in states:
+            state.at(now_s)
+        return max(percent_used(state.desk) for state in states)
 
     async def flush(self) -> None:
         await self._courier.flush()

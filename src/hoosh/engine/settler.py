@@ -8,17 +8,16 @@ from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.events import Usage
 from hoosh.policy.estimate import usage_of
-from hoosh.ports import Budgets, Clock, Journal, Observer
+from hoosh.ports import Budgets, Clock, Journal
 
 # nginx's word for a client that left before the answer; in receipts only.
 STATUS_CLIENT_LEFT = 499
 
 
 class Settler:
-    def __init__(self, budgets: Budgets, journal: Journal, observer: Observer, clock: Clock) -> None:
+    def __init__(self, budgets: Budgets, journal: Journal, clock: Clock) -> None:
         self._budgets = budgets
         self._journal = journal
-        self._observer = observer
         self._clock = clock
 
     def absorb(self, account: Account, error: UpstreamError) -> None:
@@ -27,8 +26,8 @@ class Settler:
             return
         target = account.attempt.target
         account.tried.append(Tried(target, error))
-        self._observer.failed(target, error)
         account.lost = usage_of(account)
+        account.spent_micros += account.cost_micros(account.lost) or 0
         self._close(account, account.lost, error.code, absorbed=True)
         account.reported, account.sent = None, False
 
@@ -38,14 +37,9 @@ class Settler:
         self._close(account, account.billed, "")
 
     def settle(self, account: Account) -> None:
-        attempt, error = account.attempt, account.error
+        error = account.error
         if account.billed is None:
             account.billed = usage_of(account) if account.hold else account.lost
-        if attempt is not None and len(account.tried) < attempt.n:
-            if account.outcome is Outcome.OK:
-                self._observer.succeeded(attempt.target, (account.first_event_ns - account.call.arrived_ns) / 1e9)
-            elif error is not None:
-                self._observer.failed(attempt.target, error)
         self._close(account, account.billed, error.code if error else "")
         self._journal.note(self._receipt(account, account.billed))
 
@@ -85,6 +79,8 @@ class Settler:
             total_ns=self._clock.monotonic_ns() - call.arrived_ns,
             error=error.code if error else "",
             wishes=call.wishes,
+            decision=account.decision,
+            tried=tuple(account.tried),
         )
 
 

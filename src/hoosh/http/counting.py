@@ -8,7 +8,7 @@ from hoosh.core.errors import BadRequest, UnknownModel
 from hoosh.core.events import Counted, Usage
 from hoosh.core.plan import Target
 from hoosh.dialects import ClientDialect, Served
-from hoosh.engine.catalog import Catalog
+from hoosh.engine.router import Router
 from hoosh.http.exchange import Exchange
 from hoosh.policy.estimate import input_guess
 from hoosh.ports import Clock
@@ -25,9 +25,9 @@ class Inference(Protocol):
 class Counting:
     """Before the endpoint of any dialect that can ask for a count; what asks for something else is served as it is."""
 
-    def __init__(self, inference: Inference, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, inference: Inference, router: Router, clock: Clock) -> None:
         self._inference = inference
-        self._catalog = catalog
+        self._router = router
         self._clock = clock
 
     async def __call__(self, exchange: Exchange) -> None:
@@ -41,9 +41,9 @@ class Counting:
     def _who_cannot_count(self, call: Call) -> Target | None:
         """Who would answer the request itself, where nobody that has the model counts. Raises as routing does."""
         try:
-            self._catalog.route(call.request.model, call.wishes, "count", call.principal)
+            self._router.who(call.request.model, call.wishes, "count", call.principal)
         except (BadRequest, UnknownModel):
-            return self._catalog.route(call.request.model, call.wishes, principal=call.principal).targets[0]
+            return self._router.who(call.request.model, call.wishes, principal=call.principal)
         return None
 
     async def _estimate(self, call: Call, dialect: ClientDialect, target: Target, exchange: Exchange) -> None:

@@ -141,7 +141,7 @@ def error_headers(error: HooshError) -> HeaderList:
         headers.append((b"retry-after", b"%d" % max(1, -(-error.retry_after_s // 1))))
     if error.status == 401 and error.code == "invalid_api_key":
         headers.append((b"www-authenticate", b"Bearer"))
-    if error.code == "insufficient_quota":  # the SDKs of OpenAI and Anthropic take every 429 for a passing one else
+    if error.code == "insufficient_quota" or error.is_ambiguous:  # the SDKs of OpenAI and Anthropic ask again else
         headers.append((b"x-should-retry", b"false"))
     return headers
 

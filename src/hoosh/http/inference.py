@@ -12,7 +12,7 @@ from hoosh.engine.draining import Drains
 from hoosh.engine.engine import Engine
 from hoosh.http.exchange import Exchange
 from hoosh.http.limit_headers import limit_headers
-from hoosh.http.request import Limits, check_json, pool_in, wishes_of
+from hoosh.http.request import Limits, check_json, pool_in, time_left_ns, wishes_of
 from hoosh.http.sink import ReplySink
 from hoosh.policy.scopes import agent_of, check_extra, check_pool
 from hoosh.ports import Clock, Sink
@@ -57,6 +57,7 @@ class Inference:
     ) -> Call:
         """Raises ClientError."""
         request = dialect.parse(body)
+        left_ns = time_left_ns(exchange.headers)
         wishes = wishes_of(exchange.headers, pool_in(request.extra))
         check_pool(principal, wishes.pool)
         if principal.agents and (agent := agent_of(principal, wishes.agent)) != wishes.agent:
@@ -75,6 +76,7 @@ class Inference:
             principal=principal,
             wishes=wishes,
             arrived_ns=arrived_ns,
+            deadline_ns=arrived_ns + left_ns if left_ns else 0,
         )
 
     def _tell_limits(self, exchange: Exchange, principal: Principal, wishes: Wishes) -> None:

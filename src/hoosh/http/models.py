@@ -9,6 +9,7 @@ from hoosh.core.errors import HooshError, UnknownModel
 from hoosh.core.principal import Principal
 from hoosh.dialects.anthropic_messages import listing
 from hoosh.engine.catalog import Catalog
+from hoosh.engine.router import Router
 from hoosh.http.exchange import Exchange
 from hoosh.policy.scopes import may_use
 from hoosh.ports import Clock
@@ -21,8 +22,9 @@ ANTHROPIC = b"anthropic-version"
 
 
 class Models:
-    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, router: Router, clock: Clock) -> None:
         self._catalog = catalog
+        self._router = router
         self._clock = clock
         self._refresh: asyncio.Task[None] | None = None
 
@@ -44,7 +46,7 @@ class Models:
             if row["id"] == wanted:
                 return row
         try:
-            target = self._catalog.route(wanted, Wishes(), principal=principal).targets[0]
+            target = self._router.who(wanted, Wishes(), principal=principal)
         except HooshError as error:
             raise UnknownModel(error.message, param="model") from None
         return self._row(wanted, target.provider)
@@ -67,10 +69,21 @@ class Models:
                 if not may_use(principal, backend.name, model):
                     continue
                 rows.setdefault(model, self._row(model, backend.name))
-        for alias, name in self._catalog.aliases.items():
+        for alias, name in self._router.aliases.items():
             if alias not in rows and name in rows:
                 rows[alias] = {**rows[name], "id": alias}
+        for name in self._router.virtual_models:
+            if name not in rows and (row := self._virtual(name, principal)) is not None:
+                rows[name] = row
         return list(rows.values())
+
+    def _virtual(self, name: str, principal: Principal) -> dict[str, object] | None:
+        """A name that only a route gives a meaning; None where this key may not, or nobody can, serve it."""
+        try:
+            target = self._router.who(name, Wishes(), principal=principal)
+        except HooshError:
+            return None
+        return {**self._row(name, target.provider), "owned_by": "hoosh"}
 
     def _row(self, model: str, provider: str) -> dict[str, object]:
         standing = self._catalog.standing(provider)

@@ -14,7 +14,22 @@ MAX_ID_CHARS = 128
 # Anthropic's and others', Google's, Azure's.
 KEY_HEADERS = (b"x-api-key", b"x-goog-api-key", b"api-key")
 NO_WISHES = Wishes()
-WISHES = frozenset((b"x-hoosh-provider", b"x-hoosh-pool", b"x-agent-id", b"x-hoosh-local-only", b"x-privacy-local"))
+# What clients call a session: ours, what is usual, Codex's.
+SESSION_HEADERS = (b"x-hoosh-session", b"x-session-id", b"session_id", b"session-id")
+TAGS = b"x-hoosh-tags"
+WISHES = frozenset(
+    (
+        b"x-hoosh-provider",
+        b"x-hoosh-pool",
+        b"x-agent-id",
+        b"x-hoosh-local-only",
+        b"x-privacy-local",
+        TAGS,
+        *SESSION_HEADERS,
+    )
+)
+TIMEOUT = b"x-request-timeout"
+MAX_TIMEOUT_S = 86_400
 TRUE = frozenset({b"1", b"true", b"yes", b"on"})
 
 
@@ -62,7 +77,23 @@ def wishes_of(headers: Mapping[bytes, bytes], pool: str) -> Wishes:
         pool=_text(headers, b"x-hoosh-pool") or pool,
         agent=_text(headers, b"x-agent-id"),
         local_only=headers.get(b"x-hoosh-local-only", headers.get(b"x-privacy-local", b"")).lower() in TRUE,
+        tags=tuple(tag for part in headers.get(TAGS, b"").decode("latin-1").split(",") if (tag := part.strip())),
+        session=next((said for name in SESSION_HEADERS if (said := _text(headers, name))), ""),
     )
+
+
+def time_left_ns(headers: Mapping[bytes, bytes]) -> int:
+    """How long the client waits by its `x-request-timeout` (seconds), 0 for as long as it takes. Raises BadRequest."""
+    said = headers.get(TIMEOUT)
+    if said is None:
+        return 0
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MAX_TIMEOUT_S:
+        raise BadRequest(f"x-request-timeout: expected seconds, up to {MAX_TIMEOUT_S}", param="x-request-timeout")
+    return int(seconds * 1e9)
 
 
 def pool_in(extra: tuple[tuple[str, bytes], ...]) -> str:

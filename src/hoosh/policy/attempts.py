@@ -1,29 +1,36 @@
 """What to try next. The engine runs it: `attempt = plan.send(error)`."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from hoosh.core.errors import UpstreamError
 from hoosh.core.plan import Attempt, Plan
 
 
-def attempts(plan: Plan) -> Generator[Attempt, UpstreamError, None]:
+def attempts(plan: Plan, draw: Callable[[], float]) -> Generator[Attempt, UpstreamError, None]:
     """Yield attempts; send how the last one failed. Ends when nothing more may be tried.
 
-    A target is tried again only after "retry", at most `plan.tries` times, and never sooner than the provider
-    asked; a provider that asks for longer than `plan.max_s` is left for the next target.
+    A target is tried again only after "retry", at most `plan.tries` times, and never sooner than the provider asked; a
+    provider that asks for longer than `plan.max_s` is left for the next target. After "wider" only a target of
+    `plan.wider` is, after "content" any other, if the plan has it so. `draw` gives numbers from [0, 1): half of each
+    wait is by chance, so that calls that failed together do not come back together.
     """
     n = 0
+    only_wider = False
     for target in plan.targets:
+        if only_wider and target not in plan.wider:
+            continue
         delay_s = 0.0
         for k in range(plan.tries):
             if n == plan.attempts:
                 return
             n += 1
             error = yield Attempt(n, target, delay_s)
-            if error.verdict == "stop":
+            if error.verdict == "stop" or (error.verdict == "content" and not plan.on_content):
                 return
-            if error.verdict == "next":
+            only_wider = only_wider or error.verdict == "wider"
+            if error.verdict != "retry":
                 break
-            delay_s = max(min(plan.base_s * 2.0**k, plan.max_s), error.retry_after_s or 0.0)
+            backoff_s = min(plan.base_s * 2.0**k, plan.max_s) * (0.5 + 0.5 * draw())
+            delay_s = max(backoff_s, error.retry_after_s or 0.0)
             if delay_s > plan.max_s:
                 break

@@ -3,10 +3,7 @@
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-import msgspec
-
 from hoosh.core.errors import Forbidden
-from hoosh.core.plan import Plan
 from hoosh.core.principal import Principal
 
 # Fields of a body, outside the canon, that would let a provider answer with another model: OpenRouter's (openrouter.ai,
@@ -48,22 +45,10 @@ def may_use(principal: Principal, provider: str, model: str) -> bool:
     return not principal.models or any(fnmatchcase(name, glob) for glob in principal.models for name in names)
 
 
-def within(principal: Principal, asked: str, plan: Plan) -> Plan:
-    """The plan without the targets that the key may not use. What counts is where a call goes, not the name that was
-    said: so neither an alias nor a fallback is a way round. Raises Forbidden where nothing is left.
-    """
-    if not principal.models:
-        return plan
-    targets = tuple(target for target in plan.targets if may_use(principal, target.provider, target.model))
-    if not targets:
-        raise _not_this_model(principal, asked)
-    return msgspec.structs.replace(plan, targets=targets)
-
-
 def check_model(principal: Principal, provider: str, model: str) -> None:
     """Raises Forbidden."""
     if not may_use(principal, provider, model):
-        raise _not_this_model(principal, model)
+        raise not_this_model(principal, model)
 
 
 def check_extra(principal: Principal, names: Iterable[str]) -> None:
@@ -73,7 +58,7 @@ def check_extra(principal: Principal, names: Iterable[str]) -> None:
         raise Forbidden(f"{name}: key '{principal.key_id}' is held to certain models", param=name)
 
 
-def _not_this_model(principal: Principal, model: str) -> Forbidden:
+def not_this_model(principal: Principal, model: str) -> Forbidden:
     return Forbidden(
         f"key '{principal.key_id}' may not use model '{model}'; its models are {', '.join(principal.models)}",
         param="model",

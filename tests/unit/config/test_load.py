@@ -246,6 +246,7 @@ BASE: dict[str, dict[str, Any]] = {
     "budgets": {"name": "other", "capacity": 1},
     "limits": {"model": "m", "rpm": 1},
     "prices": {"per_request_usd": 0.25},
+    "routes": {"name": "r", "models": ["m"]},
 }
 INSTEAD = {("prices", "per_request_usd"): {"audio_input_usd_per_minute": 0.25}}
 TOKENS = {"input_usd_per_mtok": 1.5, "output_usd_per_mtok": 2.5}
@@ -268,6 +269,16 @@ SPECIAL = {
     ("providers", "base_url"): "http://other",
     ("providers", "api_key"): HIDDEN,
     ("providers", "models"): ["other"],
+    ("providers", "api_keys"): [HIDDEN],
+    ("routing", "strategy"): "cheapest",
+    ("routing", "sticky"): "prefix",
+    ("routes", "name"): "s",
+    ("routes", "models"): ["n"],
+    ("routes", "strategy"): "cheapest",
+    ("routes", "sticky"): "prefix",
+    ("routes", "locality"): "only",
+    ("routes", "fallback_on"): ["content"],
+    ("retry", "ambiguous"): "always",
     ("logging", "level"): "error",
     ("logging", "format"): "text",
     ("budgets", "name"): "another",
@@ -284,7 +295,7 @@ SPECIAL = {
 
 
 # Tables within a table: test_configuration_has_effect plays them.
-NESTED = {("budgets", "overrides")}
+NESTED = {("budgets", "overrides"), ("routes", "when"), ("routes", "targets")}
 
 
 def every_key() -> list[tuple[str, msgspec.structs.FieldInfo]]:
@@ -337,7 +348,8 @@ def test_every_key_changes_what_is_loaded(write: Write, section: str, field: msg
     before, after = loaded(base, {}), loaded({**base, **BESIDE.get(key, {}), field.name: value}, {})
     assert before != after
     if field.type is not None and "Secret" in str(field.type):
-        assert after.reveal() == value
+        secrets = after if isinstance(after, tuple) else [after]
+        assert [secret.reveal() for secret in secrets] == (value if isinstance(value, list) else [value])
     else:
         assert after == (Path(value) if isinstance(after, Path) else tuple(value) if isinstance(value, list) else value)
     if not field.required and field.name != "name" and field.name not in base:

@@ -36,7 +36,7 @@ def test_the_files_in_docs_are_up_to_date(name: str, content: bytes) -> None:
 
 
 def test_the_walk_sees_every_key() -> None:
-    assert len(ALL) == 118
+    assert len(ALL) == 141
     assert list(SCHEMA["properties"]) == list(Config.__struct_fields__)
 
 
@@ -61,7 +61,7 @@ def test_every_number_is_bounded_and_every_measure_has_a_unit(
     assert "minimum" in setting or "exclusiveMinimum" in setting
     row = next(line for line in describe().splitlines() if re.match(rf"\| `\[+{section}\]+` \| `{key}` \|", line))
     counts = {"port", "priority", "tries", "max_attempts", "parallel", "threads", "keep_days", "max_entries"}
-    counts |= {"failures_per_minute", "workers"}
+    counts |= {"failures_per_minute", "workers", "keep_decisions", "failures"}
     assert (row.split(" | ")[3].strip() == "") == (key in counts)
 
 
@@ -83,7 +83,10 @@ def test_rows_of_the_page(row: str) -> None:
 
 def test_no_cell_breaks_the_table() -> None:
     rows = [line for line in describe().splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + len(ALL) + 1
+    nested = {"[[budgets.overrides]]": 5, "[[routes.targets]]": 4, "[routes.when]": 12}
+    for header, count in nested.items():
+        assert sum(row.startswith(f"| `{header}`") for row in rows) == count
+    assert len(rows) == 2 + len(ALL) + 1 + sum(nested.values())
     assert {row.count("|") for row in rows} == {7}
 
 
@@ -131,7 +134,12 @@ def test_the_example_loads_with_every_setting_uncommented(tmp_path: Path) -> Non
     path.write_text(text.replace('kind = "sqlite"', 'kind = "postgres"'), encoding="utf-8")
     for name in ("ca.pem", "model.gguf", "hoosh.db"):
         (tmp_path / name).touch()
-    environ = {"LAPTOP_TOKEN": "0123456789abcdef", "OPENAI_API_KEY": "k", "HOOSH_STORE_URL": "postgresql://h/d"}
+    environ = {
+        "LAPTOP_TOKEN": "0123456789abcdef",
+        "OPENAI_API_KEY": "k",
+        "OPENAI_API_KEY_2": "l",
+        "HOOSH_STORE_URL": "postgresql://h/d",
+    }
     config = load(path, {**environ, "HOOSH_PEPPER": "p" * 32, "OLD_PEPPER": "o" * 32}, TYPES)
     assert (config.server, config.retry, config.discovery, config.logging) == (
         Config().server,

@@ -50,6 +50,10 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "Idle": (504, "timeout", TIME),
     "Refused": (400, "invalid_request", INVALID),
     "ContextTooLong": (400, "context_length_exceeded", INVALID),
+    "ContentRefused": (400, "content_policy_violation", INVALID),
+    "CircuitOpen": (503, "overloaded", API),
+    "TooDear": (402, "cost_limit", API),
+    "NothingFree": (429, "rate_limit_exceeded", SLOW),
     "DeadlineExceeded": (504, "timeout", TIME),
     "Exhausted": (500, "internal_error", API),
     "NoProvider": (503, "no_provider", API),
@@ -58,7 +62,9 @@ WORDS: dict[str, tuple[int, str, str]] = {
 }
 VERDICTS = {
     "retry": {"Overloaded", "Throttled", "HeldBack", "ConnectFailed", "Reset"},
-    "stop": {"Refused", "ContextTooLong"},
+    "stop": {"Refused"},
+    "wider": {"ContextTooLong"},
+    "content": {"ContentRefused"},
     "next": {
         "UpstreamError",
         "NoFirstEvent",
@@ -69,6 +75,8 @@ VERDICTS = {
         "ModelGone",
         "Truncated",
         "Idle",
+        "CircuitOpen",
+        "TooDear",
     },
 }
 

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from engine_world import FakeClock, FakeTransport
+from engine_world import FakeBudgets, FakeClock, FakeTransport, FreeOfCharge
 from hoosh.core.errors import HooshError, UnknownModel
 from hoosh.core.local_model import LocalModel
 from hoosh.core.principal import ANONYMOUS
 from hoosh.dialects.ollama.client import CHAT
-from hoosh.engine.catalog import Catalog, Rules
+from hoosh.engine.catalog import Catalog
+from hoosh.engine.router import Router, Rules
+from hoosh.engine.vitals import Vitals
 from hoosh.http.exchange import Exchange, MemoryWire
 from hoosh.http.ollama.keep import Keeping
 from hoosh.http.ollama.servers import Servers
+from hoosh.policy.breaker import BreakerRules
 
 MODEL = LocalModel(name="tiny", size_bytes=1000, sha256="ab", licence="MIT", description="", modified_s=0)
 
@@ -51,7 +54,10 @@ def asked(shelf: FakeShelf, body: object) -> bytes:
 
     async def main() -> None:
         transport = FakeTransport({})
-        servers = Servers(Catalog([], Rules(aliases={}), transport, FakeClock()), transport)
+        clock = FakeClock()
+        catalog = Catalog([], transport, clock, Vitals(clock, BreakerRules()))
+        router = Router(catalog, Rules(), FreeOfCharge(), FakeBudgets())
+        servers = Servers(catalog, router, transport)
         headers = {b"content-type": b"application/json"}
         exchange = Exchange("POST", "/api/pull", headers, wire)
         exchange.principal = ANONYMOUS

@@ -6,7 +6,15 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoosh.core.errors import BadUpstream, ConnectFailed, Refused, Throttled, UpstreamError
+from hoosh.core.errors import (
+    BadUpstream,
+    ConnectFailed,
+    ContentRefused,
+    ContextTooLong,
+    Refused,
+    Throttled,
+    UpstreamError,
+)
 from hoosh.core.plan import Attempt, Plan, Target
 from hoosh.policy.attempts import attempts
 
@@ -26,7 +34,7 @@ EVEN = Plan(targets=TARGETS[:2], tries=4, attempts=20, base_s=1.0, max_s=3.0)
 
 def drive(plan: Plan, errors: Iterable[UpstreamError]) -> list[tuple[Attempt, UpstreamError]]:
     """What was tried and how it failed; the last of `errors` is never reached if the plan ends before."""
-    running = attempts(plan)
+    running = attempts(plan, lambda: 1.0)
     rows = []
     attempt = next(running)
     for error in errors:
@@ -86,3 +94,28 @@ def test_a_provider_is_not_asked_sooner_than_it_wants() -> None:
 def test_a_provider_that_wants_too_long_a_wait_is_left() -> None:
     rows = drive(EVEN, [Throttled("slow", retry_after_s=3.1), Refused("wrong")])
     assert [(str(attempt.target), attempt.delay_s) for attempt, _ in rows] == [("p0/m", 0), ("p1/m", 0)]
+
+
+def test_half_of_each_wait_is_by_chance() -> None:
+    def waits(draw: float) -> list[float]:
+        running = attempts(EVEN, lambda: draw)
+        next(running)
+        return [running.send(ConnectFailed("no")).delay_s for _ in range(3)]
+
+    assert waits(0.0) == [0.5, 1.0, 1.5]
+    assert waits(0.5) == [0.75, 1.5, 2.25]
+
+
+def test_too_long_a_prompt_goes_only_to_who_reads_more() -> None:
+    small, same, big = TARGETS[:3]
+    plan = Plan(targets=(small, same, big), wider=(big,))
+    assert [attempt.target for attempt, _ in drive(plan, [ContextTooLong("long")] * 3)] == [small, big]
+    assert [attempt.target for attempt, _ in drive(Plan(targets=(small, big)), [ContextTooLong("long")] * 3)] == [small]
+    after = drive(plan, [BadUpstream("bad"), ContextTooLong("long"), BadUpstream("bad")])
+    assert [attempt.target for attempt, _ in after] == [small, same, big]
+
+
+def test_refused_content_goes_to_others_only_where_the_route_says_so() -> None:
+    plan = Plan(targets=TARGETS[:2], on_content=True)
+    assert len(drive(plan, [ContentRefused("no")] * 3)) == 2
+    assert len(drive(Plan(targets=TARGETS[:2]), [ContentRefused("no")] * 3)) == 1

@@ -7,7 +7,8 @@ import pytest
 
 from hoosh.core.call import Wishes
 from hoosh.core.errors import BadRequest, NoProvider, UnknownModel
-from hoosh.policy.choose import Offer, Wanted, choose
+from hoosh.core.routing import Leg
+from hoosh.policy.choose import Names, Offer, Wanted, choose
 from hoosh.policy.globs import serves
 
 HOME = Offer(provider="ollama", models=("llama3.2:latest", "qwen:7b"), local=True)
@@ -23,7 +24,9 @@ def asked(
     aliases: dict[str, str] | None = None,
     default: str = "",
 ) -> list[str]:
-    return [str(target) for target in choose(Wanted(model=model, wishes=wishes), offers, aliases or {}, default)]
+    names = Names(aliases=aliases or {}, default=default)
+    found = choose(Wanted(model=model, wishes=wishes), offers, names)
+    return [str(one.target) for one in found if not one.shut]
 
 
 @pytest.mark.parametrize(
@@ -59,14 +62,37 @@ def test_a_slash_in_a_models_own_name_is_no_provider() -> None:
     assert asked("meta/llama-8b", (OPEN,)) == ["vllm/meta/llama-8b"]
 
 
-def test_providers_that_are_down_come_last_and_stay() -> None:
-    down = msgspec.structs.replace(OPEN, up=False)
-    assert asked("gpt-4.1", (down, CLOUD)) == ["openai/gpt-4.1", "vllm/gpt-4.1"]
-    assert asked("gpt-4.1", (down,)) == ["vllm/gpt-4.1"]
+def test_a_provider_named_apart_leaves_the_slash_to_the_model() -> None:
+    router = Offer(provider="openrouter", globs=("*",))
+    assert asked("openai/gpt-4.1", (CLOUD, router), Wishes(provider="openrouter")) == ["openrouter/openai/gpt-4.1"]
+
+
+def test_who_has_the_model_and_is_shut_out_by_a_wish_says_so() -> None:
+    wanted = Wanted(model="gpt-4.1", wishes=Wishes(local_only=True))
+    found = {str(one.target): one.shut for one in choose(wanted, (OPEN, CLOUD), Names())}
+    assert found == {"vllm/gpt-4.1": "", "openai/gpt-4.1": "the request asks for local providers only"}
+
+
+def test_the_legs_of_a_route_come_in_their_tiers_and_by_their_own_names() -> None:
+    legs = (
+        Leg(model="ollama/qwen:7b", tier=1),
+        Leg(model="gpt-4.1", weight=3, context_tokens=9000),
+        Leg(model="openai/gpt-4.1"),
+        Leg(model="nobody-has-it"),
+    )
+    offers = (msgspec.structs.replace(OPEN, tier=20), HOME, msgspec.structs.replace(CLOUD, tier=10))
+    found = choose(Wanted(model="fast"), offers, Names(), legs)
+    told = {str(one.target): (one.tier, one.weight, one.context_tokens) for one in found}
+    assert told == {
+        "openai/gpt-4.1": (0, 3, 9000),  # once, as it was named first
+        "vllm/gpt-4.1": (1, 3, 9000),
+        "ollama/qwen:7b": (2, 1, 0),
+        "vllm/nobody-has-it": (1, 1, 0),
+    }
 
 
 def test_a_target_knows_whether_it_is_local() -> None:
-    assert [target.local for target in choose(Wanted(model="gpt-4.1"), (OPEN, CLOUD), {}, "")] == [True, False]
+    assert [one.target.local for one in choose(Wanted(model="gpt-4.1"), (OPEN, CLOUD), Names())] == [True, False]
 
 
 def test_an_alias_stands_for_a_model_or_for_a_provider_and_its_model() -> None:
@@ -147,7 +173,8 @@ def test_only_those_who_can_do_it_are_asked() -> None:
 
     def targets(model: str, wishes: Wishes = Wishes()) -> list[str]:
         wanted = Wanted(model=model, operation="embed", wishes=wishes)
-        return [str(target) for target in choose(wanted, (able, CLOUD, both), {}, "")]
+        found = choose(wanted, (able, CLOUD, both), Names())
+        return [str(one.target) for one in found if not one.shut]
 
     assert targets("embed-1") == ["nomic/embed-1", "both/embed-1"]
     assert targets("gpt-4.1") == ["both/gpt-4.1"]

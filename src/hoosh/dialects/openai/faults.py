@@ -14,6 +14,7 @@ import msgspec
 from hoosh.codecs.retry_hint import retry_after_s, seconds_in
 from hoosh.core.errors import (
     BadUpstream,
+    ContentRefused,
     ContextTooLong,
     CredentialRefused,
     HooshError,
@@ -77,6 +78,15 @@ _MODEL_WORDS = (
     "model_not_available",
     "model identifier is invalid",
 )
+# Azure ("content_filter", "ResponsibleAIPolicyViolation"), OpenAI, OpenRouter's moderation (a 403).
+_CONTENT_WORDS = (
+    "content_filter",
+    "content_policy",
+    "content management policy",
+    "responsibleaipolicyviolation",
+    "was flagged",
+)
+_CONTENT_STATUS = frozenset({400, 403, 422, 451})
 # OpenAI says "Incorrect API key provided: ..." and tells a short key in full. It is the gateway's, not the client's.
 _KEY = re.compile(r"(key[^:\n]{0,24}: *)(?!//)\S+", re.IGNORECASE)
 
@@ -132,7 +142,7 @@ def _error(status: int, said: _Said, hint_s: float | None) -> UpstreamError:
     kind = _class(status, said)
     message = _KEY.sub(r"\1(not shown)", said.message[:MAX_CHARS]) or f"the provider answered with status {status}"
     error = kind(message, param=said.param, retry_after_s=hint_s, upstream_status=status)
-    if kind is Refused and said.code:
+    if kind in (Refused, ContentRefused) and said.code:
         error.code = said.code[:64]
     return error
 
@@ -141,6 +151,8 @@ def _class(status: int, said: _Said) -> type[UpstreamError]:
     words = f"{said.code} {said.type} {said.message}".lower()
     if status == 402 or (status in (400, 403, 429) and _any(_CREDIT_WORDS, words)):
         return OutOfCredit
+    if status in _CONTENT_STATUS and _any(_CONTENT_WORDS, words):
+        return ContentRefused
     if status in (401, 403) or (status == 400 and _any(_KEY_WORDS, words)):
         return CredentialRefused
     if status == 429:

@@ -8,7 +8,7 @@ from hoosh.core.asked import ChatRequest
 from hoosh.core.call import Call
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.ollama.client import OllamaChatClient
-from hoosh.engine.catalog import Catalog
+from hoosh.engine.router import Router
 from hoosh.http.exchange import Exchange
 from hoosh.ports import Clock
 
@@ -22,10 +22,10 @@ class Inference(Protocol):
 
 
 class Loading:
-    def __init__(self, inference: Inference, dialect: OllamaChatClient, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, inference: Inference, dialect: OllamaChatClient, router: Router, clock: Clock) -> None:
         self._inference = inference
         self._dialect = dialect
-        self._catalog = catalog
+        self._router = router
         self._clock = clock
 
     async def __call__(self, exchange: Exchange) -> None:
@@ -39,6 +39,6 @@ class Loading:
 
     def _passes(self, call: Call) -> bool:
         """Whether it goes to a server that speaks this very dialect. Raises as routing does."""
-        target = self._catalog.route(call.request.model, call.wishes, principal=call.principal).targets[0]
-        tongue = self._catalog.backends[target.provider].tongue("chat", call.dialect, target.model)
+        target = self._router.who(call.request.model, call.wishes, principal=call.principal)
+        tongue = self._router.backends[target.provider].tongue("chat", call.dialect, target.model)
         return tongue is not None and tongue.dialect.name == call.dialect

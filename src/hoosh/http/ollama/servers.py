@@ -12,6 +12,7 @@ from hoosh.core.wire import WireRequest
 from hoosh.dialects.ollama.chat import NAME
 from hoosh.engine.backend import Backend
 from hoosh.engine.catalog import Catalog
+from hoosh.engine.router import Router
 from hoosh.http.request import Limits
 from hoosh.ports import Reply, Transport
 
@@ -59,8 +60,9 @@ def named(body: bytes) -> Named:
 
 
 class Servers:
-    def __init__(self, catalog: Catalog, transport: Transport) -> None:
+    def __init__(self, catalog: Catalog, router: Router, transport: Transport) -> None:
         self._catalog = catalog
+        self._router = router
         self._transport = transport
 
     @property
@@ -70,7 +72,7 @@ class Servers:
     def of(self, model: str) -> tuple[Backend, str] | None:
         """The server that has the model, and its name there. None where another provider has it, or nobody."""
         try:
-            target = self._catalog.route(model, Wishes()).targets[0]
+            target = self._router.who(model, Wishes())
         except HooshError:
             return None
         backend = self._catalog.backends[target.provider]
@@ -116,7 +118,7 @@ class Servers:
     @asynccontextmanager
     async def open(self, backend: Backend, request: WireRequest) -> AsyncIterator[Reply]:
         """Raises UpstreamError."""
-        exchange = self._transport.exchange(backend.base_url, backend.signed(request), backend.timeouts)
+        exchange = self._transport.exchange(backend.base_url, backend.signed(request, 0), backend.timeouts)
         async with exchange as reply:
             yield reply
 
