@@ -15,6 +15,7 @@ from hoosh.core.plan import Target
 from hoosh.core.pool import Terms
 from hoosh.core.principal import Principal
 from hoosh.core.quote import Quote
+from hoosh.core.turned_away import TurnedAway
 from hoosh.core.wire import Timeouts, WireRequest
 
 
@@ -216,6 +217,12 @@ class Journal(Protocol):
     """Where receipts go. Never blocks, never raises."""
 
     def note(self, receipt: Receipt) -> None: ...
+
+
+class GateJournal(Journal, Protocol):
+    """It also hears of what never became a call."""
+
+    def refused(self, turned_away: TurnedAway) -> None: ...
 
 
 class Observer(Protocol):
