@@ -10,6 +10,7 @@ from hoosh.app.clock import SystemClock
 from hoosh.app.engines import preload, stored_name, supervisors
 from hoosh.app.keys import KeyRoom
 from hoosh.app.limiting import limiting
+from hoosh.app.metering import Metering
 from hoosh.app.network import transport_settings
 from hoosh.app.pages import MARKS, Pages, Parts
 from hoosh.app.place import Place
@@ -33,7 +34,7 @@ from hoosh.http.routes import App
 from hoosh.local.embedded import EmbeddedTransport, LocalEngine
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
-from hoosh.ports import Journal, Reply, Transport
+from hoosh.ports import GateJournal, Reply, Transport
 from hoosh.ports import Responses as ResponseStore
 from hoosh.providers.registry import known_types as known_types
 from hoosh.stores.limits_memory import MemoryLimits
@@ -65,7 +66,7 @@ class Gateway:
         self,
         config: Config,
         environ: Mapping[str, str],
-        journal: Journal,
+        journal: GateJournal,
         recording: RecordingFile | None = None,
         place: Place = Place(),  # noqa: B008 - frozen
     ) -> None:
@@ -102,7 +103,8 @@ class Gateway:
         self.catalog = Catalog(backends, rules, self.transport, self.clock)
         await self.budgeting.open()
         await self.key_room.open()
-        settler = Settler(self.budgeting.escrow, self._journal, self.catalog, self.clock)
+        self.metering = Metering(self._journal, self.catalog, self.budgeting, self.place)
+        settler = Settler(self.budgeting.escrow, self.metering, self.metering, self.clock)
         self.engine = Engine(
             World(
                 limits=limiting(self.config, self.limits),
@@ -113,6 +115,7 @@ class Gateway:
                 clock=self.clock,
             )
         )
+        self.metering.engine = self.engine
         self.drains = Drains(self.engine) if self.config.server.on_disconnect == "drain" else None
         self.response_store = _response_store(self.config, self._environ, self.clock)
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
@@ -139,11 +142,13 @@ class Gateway:
                 clock=self.clock,
             )
         )
-        self.app = App((*pages.routes(), *self.budgeting.routes()), self.key_room.gate, MARKS)
+        routes = (*pages.routes(), *self.budgeting.routes(), self.metering.route)
+        self.app = App(routes, self.key_room.gate, MARKS, self.metering)
         await self.catalog.refresh([backend.name for backend in backends if backend.local and not is_embedded(backend)])
 
     def start_background(self) -> None:
-        """What a server does beside serving: load the embedded model, keep looking at the local providers."""
+        """What a server does beside serving: measure itself, load the embedded model, look at the local providers."""
+        self.metering.start()
         chat = self.supervisors.get(self.config.embedded.model)
         if chat is not None and self.config.embedded.preload:
             self._tasks.append(asyncio.create_task(preload(chat)))
@@ -160,6 +165,7 @@ class Gateway:
                 await self.drains.stop()
             await self.response_store.close()
             await self.budgeting.close(STOP_S)
+            self.metering.stop()
         await self.key_room.close()
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()

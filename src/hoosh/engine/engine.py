@@ -71,6 +71,7 @@ class _Opened(msgspec.Struct, frozen=True):
 class Engine:
     def __init__(self, world: World) -> None:
         self._world = world
+        self.running = 0  # calls
 
     @property
     def limits(self) -> Limiting:
@@ -85,6 +86,7 @@ class Engine:
         """`account` is new, and belongs to this alone from here on; but who knows that the client left may say so."""
         call = account.call
         permit: Permit | None = None
+        self.running += 1
         try:
             permit = self._world.limits.admit(call)
             account.terms = self._world.cashier.terms(call)
@@ -100,6 +102,7 @@ class Engine:
             account.outcome = Outcome.CANCELLED
             raise
         finally:
+            self.running -= 1
             self._world.settler.settle(account)  # never awaits, exactly once
             if permit is not None:
                 permit.give_back(account.billed.total if account.billed else 0)  # as settling
