@@ -243,6 +243,7 @@ class Stage:
                 cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=self.catalog,
+                observer=self.catalog,
                 router=self.router,
                 retries=RetryBudget(),
                 settler=self.settler,
@@ -268,12 +269,13 @@ class Stage:
         return await self.engine.serve(call, DIALECT, self.sink)
 
     async def check(self) -> None:
-        """The four invariants."""
+        """The invariants."""
         assert len(self.journal.receipts) == 1, "one receipt"
         ids = [line.id for line in self.budgets.lines]
         assert len(ids) == len(set(ids)), "each attempt settled once"
         assert not self.budgets.held, "no hold leaks"
         assert self.transport.open == 0, "every upstream is closed"
+        assert self.engine.running == 0, "no call counts as running"
         meters = self.limits._meters
         assert {scope for scope, _ in meters} >= {"pool"}
         assert all(meter.running == 0 and len(meter.tokens._peaks_ns) == 1 for meter in meters.values()), (

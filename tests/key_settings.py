@@ -47,14 +47,16 @@ async def place(built: Any) -> object:
     config = built.gateway.config.admin
     if not config.enabled:
         return "nowhere"
-    side = await administer(built.gateway.key_room.admin_app(), config, DoorSettings())
+    side = await administer(built.gateway.key_room.admin_app(built.gateway.metering), config, DoorSettings())
     await side.stop()
     return re.sub(r":\d+$", "", side.place)
 
 
 async def by_name(built: Any) -> object:
     wire = MemoryWire()
-    await built.gateway.key_room.admin_app()(Exchange("GET", "/admin/keys", {b"host": b"gate.example"}, wire))
+    await built.gateway.key_room.admin_app(built.gateway.metering)(
+        Exchange("GET", "/admin/keys", {b"host": b"gate.example"}, wire)
+    )
     return wire.status
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from hoosh.core.call import Hold, Receipt, Settlement
+from hoosh.core.call import Hold, Receipt, Settlement, Ticket
 from hoosh.core.errors import HooshError
 from hoosh.core.kept import KeptResponse
 from hoosh.core.ledger import Amount, Asked, Audit, Batch, Line, Standing, UsageKey, UsageSum
@@ -15,6 +15,7 @@ from hoosh.core.plan import Target
 from hoosh.core.pool import Terms
 from hoosh.core.principal import Principal
 from hoosh.core.quote import Quote
+from hoosh.core.turned_away import TurnedAway
 from hoosh.core.wire import Timeouts, WireRequest
 
 
@@ -219,6 +220,22 @@ class Journal(Protocol):
     """Where receipts go. Never blocks, never raises."""
 
     def note(self, receipt: Receipt) -> None: ...
+
+
+class GateJournal(Journal, Protocol):
+    """It also hears of what never became a call."""
+
+    def refused(self, turned_away: TurnedAway) -> None: ...
+
+
+class Observer(Protocol):
+    """Who learns how an attempt went. Never blocks, never raises."""
+
+    def answered(self, ticket: Ticket, first_event_s: float) -> None:
+        """Its first token is there."""
+
+    def ended(self, ticket: Ticket, error: HooshError | None) -> None:
+        """It is over; `error` is how it failed, None if it did not, or nobody waited for it."""
 
 
 class Clock(Protocol):

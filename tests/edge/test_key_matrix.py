@@ -102,9 +102,9 @@ def test_what_is_open_is_what_is_meant_to_be(tmp_path: Path) -> None:
         assert all(route.name for route in gateway.app.routes if route.guarded)
         told = (Path(__file__).parents[2] / "docs" / "keys.md").read_text("utf-8")
         assert [route.path for route in gateway.app.routes if route.guarded and f"`{route.name}`" not in told] == []
-        admin = gateway.key_room.admin_app()
+        admin = gateway.key_room.admin_app(gateway.metering)
         assert all(route.guarded for route in admin.routes)
-        assert not {route.path for route in admin.routes} & {route.path for route in gateway.app.routes}
+        assert {route.path for route in admin.routes} & {route.path for route in gateway.app.routes} == {"/metrics"}
 
     play(tmp_path, scene)
 
@@ -127,7 +127,7 @@ def test_no_model_is_served_to_a_key_that_is_held_to_others(tmp_path: Path) -> N
 
 def test_the_admin_listener(tmp_path: Path) -> None:
     async def scene(gateway: Gateway, tokens: dict[str, str | None]) -> None:
-        app = gateway.key_room.admin_app()
+        app = gateway.key_room.admin_app(gateway.metering)
         for route in app.routes:
             for name, token in tokens.items():
                 status, said = await ask(app, route, token)
@@ -146,7 +146,7 @@ def test_neither_listener_has_a_route_of_the_other(path: str, tmp_path: Path) ->
     async def scene(gateway: Gateway, tokens: dict[str, str | None]) -> None:
         for method in ("GET", "POST"):
             there = Route(method=method, path=path, endpoint=gateway.health.root)
-            assert (await ask(gateway.key_room.admin_app(), there, tokens["chief"]))[0] == 404
+            assert (await ask(gateway.key_room.admin_app(gateway.metering), there, tokens["chief"]))[0] == 404
         for at in ("/admin/keys", "/admin/keys/x", "/admin/health", "/v1/admin/keys"):
             there = Route(method="GET", path=at, endpoint=gateway.health.root)
             assert (await ask(gateway.app, there, tokens["chief"]))[0] == 404

@@ -6,21 +6,16 @@ import pytest
 
 from hoosh.app import Gateway
 from hoosh.config.schema import Config, DiscoveryConfig, EmbeddedConfig, ProviderConfig
-from hoosh.core.call import Receipt
 from hoosh.core.errors import ConfigError
 from hoosh.providers.registry import PROVIDERS
+from hoosh.telemetry.log import QuietJournal
 
 HOMELESS = [kind.name for kind in PROVIDERS if not kind.base_url]
 
 
-class Silent:
-    def note(self, receipt: Receipt) -> None:
-        """Nothing is written."""
-
-
 def backends(config: Config, environ: dict[str, str]) -> dict[str, str]:
     async def main() -> dict[str, str]:
-        gateway = Gateway(config, environ, Silent())
+        gateway = Gateway(config, environ, QuietJournal())
         try:
             await gateway.open()
             return {name: backend.base_url for name, backend in gateway.catalog.backends.items()}

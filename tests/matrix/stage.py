@@ -129,6 +129,7 @@ class _Stage:
                 cashier=Cashier(self.budgets, FreeOfCharge()),
                 transport=self.transport,
                 catalog=catalog,
+                observer=catalog,
                 router=Router(catalog, rules, FreeOfCharge(), self.budgets),
                 retries=RetryBudget(),
                 settler=self.settler,

@@ -10,6 +10,7 @@ from hoosh.app.clock import SystemClock
 from hoosh.app.engines import preload, stored_name, supervisors
 from hoosh.app.keys import KeyRoom
 from hoosh.app.limiting import limiting
+from hoosh.app.metering import Metering
 from hoosh.app.network import transport_settings
 from hoosh.app.pages import MARKS, Pages, Parts
 from hoosh.app.place import Place
@@ -37,7 +38,7 @@ from hoosh.local.cpu_quota import usable_cpus
 from hoosh.local.embedded import EmbeddedTransport, LocalEngine
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
-from hoosh.ports import Journal, Reply, Transport
+from hoosh.ports import GateJournal, Reply, Transport
 from hoosh.ports import Responses as ResponseStore
 from hoosh.providers.registry import known_types as known_types
 from hoosh.stores.limits_memory import MemoryLimits
@@ -69,7 +70,7 @@ class Gateway:
         self,
         config: Config,
         environ: Mapping[str, str],
-        journal: Journal,
+        journal: GateJournal,
         recording: RecordingFile | None = None,
         place: Place = Place(),  # noqa: B008 - frozen
     ) -> None:
@@ -109,18 +110,21 @@ class Gateway:
         await self.key_room.open()
         prices = price_book(self.config, self.clock)
         self.router = Router(self.catalog, rules(self.config, self.engines), prices, self.budgeting.escrow)
+        self.metering = Metering(self._journal, self.catalog, self.budgeting, self.place)
         self.engine = Engine(
             World(
                 limits=limiting(self.config, self.limits),
                 cashier=Cashier(self.budgeting.escrow, prices),
                 transport=self.transport,
                 catalog=self.catalog,
+                observer=self.metering,
                 router=self.router,
                 retries=retry_budget(self.config),
-                settler=Settler(self.budgeting.escrow, Journals((self._journal, self.decisions)), self.clock),
+                settler=Settler(self.budgeting.escrow, Journals((self.metering, self.decisions)), self.clock),
                 clock=self.clock,
             )
         )
+        self.metering.engine = self.engine
         self.drains = Drains(self.engine) if self.config.server.on_disconnect == "drain" else None
         self.response_store = _response_store(self.config, self._environ, self.clock)
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
@@ -150,11 +154,13 @@ class Gateway:
                 hardware=self._hardware,
             )
         )
-        self.app = App((*pages.routes(), *self.budgeting.routes()), self.key_room.gate, MARKS)
+        routes = (*pages.routes(), *self.budgeting.routes(), self.metering.route)
+        self.app = App(routes, self.key_room.gate, MARKS, self.metering)
         await self.catalog.refresh([backend.name for backend in backends if backend.local and not is_embedded(backend)])
 
     def start_background(self) -> None:
-        """What a server does beside serving: load the embedded model, keep looking at the local providers."""
+        """What a server does beside serving: measure itself, load the embedded model, look at the local providers."""
+        self.metering.start()
         chat = self.supervisors.get(self.config.embedded.model)
         if chat is not None and self.config.embedded.preload:
             self._tasks.append(asyncio.create_task(preload(chat)))
@@ -171,6 +177,7 @@ class Gateway:
                 await self.drains.stop()
             await self.response_store.close()
             await self.budgeting.close(STOP_S)
+            self.metering.stop()
         await self.key_room.close()
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Protocol
 
 from hoosh.app.stores import records_of
 from hoosh.config.access import KeyConfig
@@ -13,12 +14,18 @@ from hoosh.engine.admin_keys import AdminKeys, SocketKeys
 from hoosh.engine.key_office import KeyOffice
 from hoosh.engine.key_ring import KeyRing, RingRules
 from hoosh.http.admin import Admin
-from hoosh.http.routes import App, Gate, Route
+from hoosh.http.routes import App, Gate, Route, Watcher
 from hoosh.http.strangers import Strangers
 from hoosh.policy.limits import share
 from hoosh.ports import Clock
 from hoosh.stores.memory import StaticKeys
 from hoosh.stores.pepper_file import PepperFile
+
+
+class Metering(Watcher, Protocol):
+    """What is needed of app.metering.Metering."""
+
+    route: Route
 
 
 class KeyRoom:
@@ -51,13 +58,14 @@ class KeyRoom:
         await self.ring.look()
         self._watch = asyncio.create_task(self.ring.watch())
 
-    def admin_app(self) -> App:
-        """What the admin listener serves, and nothing else does."""
+    def admin_app(self, metering: Metering) -> App:
+        """What the admin listener serves; but for the metrics nothing else does."""
         admin, config = Admin(self.office, self.ring, self.ring.look, self._clock), self._config.admin
+        routes = (*_admin_routes(admin), metering.route)
         if config.socket is not None:
-            return App(_admin_routes(admin), Gate(SocketKeys(), Strangers(0, self._clock)))
+            return App(routes, Gate(SocketKeys(), Strangers(0, self._clock)), watcher=metering)
         hosts = frozenset({config.bind.lower(), config.host.lower()} - {""})
-        return App(_admin_routes(admin), Gate(AdminKeys(self.ring), self._strangers, hosts))
+        return App(routes, Gate(AdminKeys(self.ring), self._strangers, hosts), watcher=metering)
 
     async def close(self) -> None:
         if self._watch is not None:
@@ -75,13 +83,13 @@ def lasting_room(config: Config, directory: Path, clock: Clock) -> KeyRoom:
 
 def _admin_routes(admin: Admin) -> tuple[Route, ...]:
     return (
-        Route(method="GET", path="/admin/health", endpoint=admin.health),
-        Route(method="GET", path="/admin/keys", endpoint=admin.index),
-        Route(method="POST", path="/admin/keys", endpoint=admin.create),
-        Route(method="GET", path="/admin/keys/*", endpoint=admin.show),
-        Route(method="PATCH", path="/admin/keys/*", endpoint=admin.change),
-        Route(method="DELETE", path="/admin/keys/*", endpoint=admin.revoke),
-        Route(method="POST", path="/admin/keys/*", endpoint=admin.rotate),
+        Route(method="GET", path="/admin/health", endpoint=admin.health, name="admin"),
+        Route(method="GET", path="/admin/keys", endpoint=admin.index, name="admin"),
+        Route(method="POST", path="/admin/keys", endpoint=admin.create, name="admin"),
+        Route(method="GET", path="/admin/keys/*", endpoint=admin.show, name="admin"),
+        Route(method="PATCH", path="/admin/keys/*", endpoint=admin.change, name="admin"),
+        Route(method="DELETE", path="/admin/keys/*", endpoint=admin.revoke, name="admin"),
+        Route(method="POST", path="/admin/keys/*", endpoint=admin.rotate, name="admin"),
     )
 
 

@@ -12,7 +12,9 @@ CLOSE_S = 20.0
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """`text` is the file at `path`, as it was when the parent read it; `port` is the one that the parent holds."""
+    """`text` is the file at `path`, as it was when the parent read it; `port` is the one that the parent holds,
+    `counts` the folder for what workers count.
+    """
 
     index: int
     count: int
@@ -20,6 +22,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None
     text: str
     engines: dict[str, Facts]
+    counts: str | None = None
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

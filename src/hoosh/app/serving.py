@@ -45,7 +45,7 @@ async def serve_here(kind: "type[Gateway]", what: Serving, say: Callable[[str], 
     gateway = kind(config, os.environ, journal, file, what.place)
     async with AsyncExitStack() as ends:
         ends.callback(listening.close)
-        ends.callback(journal.flush)
+        ends.callback(journal.close)
         if file is not None:
             ends.push_async_callback(file.aclose)
         ends.push_async_callback(gateway.close)
@@ -59,7 +59,7 @@ async def serve_here(kind: "type[Gateway]", what: Serving, say: Callable[[str], 
         )
         notes = [f"{what.place.count} workers"] if is_shared else []
         if config.admin.enabled and what.place.index == 0:
-            side = await administer(gateway.key_room.admin_app(), config.admin, door)
+            side = await administer(gateway.key_room.admin_app(gateway.metering), config.admin, door)
             ends.push_async_callback(side.stop)
             notes.append(f"administration on {side.place}")
         if what.recording:

@@ -73,7 +73,7 @@ async def _serve(config: Config, launch: Launch, lines: Iterator[bytes], answers
         args=(lines, lambda line: loop.call_soon_threadsafe(_told, engines, line), patience_s),
         daemon=True,
     ).start()
-    place = Place(launch.index, launch.count, engines)
+    place = Place(launch.index, launch.count, engines, Path(launch.counts) if launch.counts else None)
     path = Path(launch.path) if launch.path else None
     await serve_here(Gateway, Serving(config=config, path=path, place=place), lambda banner: say(Ready(banner)))
 

@@ -19,6 +19,7 @@ import msgspec
 
 from hoosh.app.engines import preload, supervisors
 from hoosh.app.launch import CLOSE_S, COMMAND, FromWorker, Launch, Ready
+from hoosh.app.metering import shared_counts
 from hoosh.app.network import transport_settings
 from hoosh.config.schema import Config
 from hoosh.http.listening import reserve
@@ -137,9 +138,10 @@ async def serve_workers(plan: Plan, say: Callable[[str], None]) -> int:
     config, server = plan.config, plan.config.server
     set_up(config.logging.level, config.logging.format)
     http = HTTPTransport(transport_settings(config, plan.environ))
-    with reserve(server.bind, server.port) as held:
-        engines = supervisors(config, ModelStore(default_root(plan.environ)), http)
-        workers = _workers(plan, held.getsockname()[1], engines)
+    root = default_root(plan.environ)
+    with reserve(server.bind, server.port) as held, shared_counts(root.parent / "metrics") as counts:
+        engines = supervisors(config, ModelStore(root), http)
+        workers = _workers(plan, held.getsockname()[1], engines, counts)
         for name, engine in engines.items():
             engine.on_change = partial(_tell_all, workers, name, engine)
         chat = engines.get(config.embedded.model)
@@ -159,7 +161,7 @@ async def serve_workers(plan: Plan, say: Callable[[str], None]) -> int:
             await http.aclose()
 
 
-def _workers(plan: Plan, port: int, engines: Mapping[str, Supervisor]) -> Sequence[Worker]:
+def _workers(plan: Plan, port: int, engines: Mapping[str, Supervisor], counts: Path | None) -> Sequence[Worker]:
     launch = Launch(
         index=0,
         count=plan.config.server.workers,
@@ -167,6 +169,7 @@ def _workers(plan: Plan, port: int, engines: Mapping[str, Supervisor]) -> Sequen
         path=str(plan.path) if plan.path else None,
         text=plan.text,
         engines={name: Facts(engine.purpose, engine.api_key) for name, engine in engines.items()},
+        counts=str(counts) if counts else None,
     )
     return [
         Worker(msgspec.structs.replace(launch, index=index), plan.environ, engines) for index in range(launch.count)

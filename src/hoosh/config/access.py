@@ -9,7 +9,7 @@ from hoosh.config.words import Count, Moment, Name, PerMinute, Seconds, Table, T
 
 
 class KeyConfig(Table, frozen=True):
-    name: Annotated[Name, Meta(description="Who uses it; shown in logs and metrics.", examples=["laptop"])]
+    name: Annotated[Name, Meta(description="Who uses it; shown in logs and reports.", examples=["laptop"])]
     token: Annotated[
         Secret,
         Meta(description="What the client sends as its API key; at least 16 characters.", examples=["$LAPTOP_TOKEN"]),

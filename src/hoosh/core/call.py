@@ -122,11 +122,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class Ticket:
     """That an attempt has begun. `probes` names the circuit breakers that it shows whether they may close."""
 
-    __slots__ = ("probes", "target")
+    __slots__ = ("first_event_s", "probes", "target")
 
     def __init__(self, target: Target, probes: tuple[tuple[str, ...], ...] = ()) -> None:
         self.target = target
         self.probes = probes
+        self.first_event_s: float | None = None  # once it has answered
 
 
 _NO_PLAN = Plan(targets=())

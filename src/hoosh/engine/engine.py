@@ -41,7 +41,7 @@ from hoosh.engine.settler import Settler
 from hoosh.policy.attempts import attempts
 from hoosh.policy.estimate import input_guess
 from hoosh.policy.retry_budget import RetryBudget
-from hoosh.ports import Clock, Permit, Reply, Sink, Transport
+from hoosh.ports import Clock, Observer, Permit, Reply, Sink, Transport
 from hoosh.providers.quirks import limit_output
 
 # An error body longer than this says nothing more.
@@ -62,6 +62,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     cashier: Cashier
     transport: Transport
     catalog: Catalog
+    observer: Observer
     router: Router
     retries: RetryBudget
     settler: Settler
@@ -86,6 +87,7 @@ class Engine:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.running = 0  # calls
 
     @property
     def limits(self) -> Limiting:
@@ -100,6 +102,7 @@ class Engine:
         """`account` is new, and belongs to this alone from here on; but who knows that the client left may say so."""
         call, world = account.call, self.world
         permit: Permit | None = None
+        self.running += 1
         try:
             permit = world.limits.admit(call)
             account.terms = world.cashier.terms(call)
@@ -116,9 +119,10 @@ class Engine:
             account.outcome = Outcome.CANCELLED
             raise
         finally:
+            self.running -= 1
             world.settler.settle(account)  # never awaits, exactly once
             if account.ticket is not None:
-                world.catalog.ended(account.ticket, account.error)
+                world.observer.ended(account.ticket, account.error)
             if permit is not None:
                 permit.give_back(account.billed.total if account.billed else 0)  # as settling
 
@@ -178,7 +182,7 @@ class _Passage:
             else:
                 account.first_event_ns = world.clock.monotonic_ns()
                 if account.ticket is not None:
-                    world.catalog.answered(account.ticket, (account.first_event_ns - began_ns) / 1e9)
+                    world.observer.answered(account.ticket, (account.first_event_ns - began_ns) / 1e9)
                 return opened
             await held.aclose()  # before the next attempt begins
             is_ambiguous = account.sent and isinstance(error, AMBIGUOUS) and not self._may_repeat(plan)
@@ -201,7 +205,7 @@ class _Passage:
         account = self._account
         ticket, account.ticket = account.ticket, None
         if ticket is not None:
-            self._world.catalog.ended(ticket, error)
+            self._world.observer.ended(ticket, error)
         self._world.settler.absorb(account, error)
 
     def _may_repeat(self, plan: Plan) -> bool:

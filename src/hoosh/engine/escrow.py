@@ -124,6 +124,11 @@ class Escrow:
     async def flush(self) -> None:
         await self._courier.flush()
 
+    @property
+    def open_holds(self) -> Sequence[Amount]:
+        """What each attempt of this process holds now."""
+        return [opened.line.held for opened in self._open.values()]
+
     def _charged(self, hold: Hold) -> Sequence[PoolState]:
         """Where a hold goes that was never taken; "default" if its pools are gone meanwhile."""
         try:

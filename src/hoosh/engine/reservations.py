@@ -5,6 +5,7 @@ and it runs out by its own time.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
 import msgspec
 
@@ -48,22 +49,8 @@ class Reservations:
         """Raises PoolNotFound, Forbidden, StoreFailed."""
         state = self._state(principal, name)
         await self._courier.flush()
-        now_s = self._courier.now_ms() // 1000
-        state.at(now_s)
-        window, ceiling = state.window, state.desk.ceiling
-        asked = Asked(name, window.since_s, window.window_s)
-        (standing,) = await self._ledger.standing([asked])
-        return PoolView(
-            name=name,
-            capacity=ceiling[0],
-            used=standing.committed.tokens,
-            reserved=standing.held.tokens,
-            used_micros=standing.committed.micros,
-            capacity_micros=ceiling[1],
-            starts_s=window.start_s,
-            ends_s=window.end_s,
-            now_s=now_s,
-        )
+        (view,) = await views([state], self._ledger, self._courier.now_ms() // 1000)
+        return view
 
     async def reserve(self, principal: Principal, hold: Hold) -> bool:
         """Whether there was room in its pool and all above. Raises as `view` does."""
@@ -137,3 +124,25 @@ class Reservations:
         except Forbidden:
             return False
         return True
+
+
+async def views(states: Sequence[PoolState], ledger: Ledger, now_s: int) -> list[PoolView]:
+    """As the store knows them, in one look. Raises StoreFailed."""
+    for state in states:
+        state.at(now_s)
+    told = [(state.pool.name, state.window, state.desk.ceiling) for state in states]
+    standings = await ledger.standing([Asked(name, window.since_s, window.window_s) for name, window, _ in told])
+    return [
+        PoolView(
+            name=name,
+            capacity=ceiling[0],
+            used=standing.committed.tokens,
+            reserved=standing.held.tokens,
+            used_micros=standing.committed.micros,
+            capacity_micros=ceiling[1],
+            starts_s=window.start_s,
+            ends_s=window.end_s,
+            now_s=now_s,
+        )
+        for (name, window, ceiling), standing in zip(told, standings, strict=True)
+    ]

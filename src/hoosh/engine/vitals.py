@@ -103,6 +103,7 @@ class Vitals:
     def answered(self, ticket: Ticket, first_event_s: float) -> None:
         """Its first token is there."""
         target, now_ns = ticket.target, self._clock.monotonic_ns()
+        ticket.first_event_s = first_event_s
         self._works(ticket, now_ns)
         part = (target.provider, target.model)
         latency = self._latency.get(part)

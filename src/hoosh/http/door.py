@@ -20,10 +20,12 @@ import httptools
 import msgspec
 
 from hoosh.core.errors import BadRequest, HooshError, RequestTimeout, TooLarge
+from hoosh.core.turned_away import TurnedAway
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.http.exchange import Exchange
 from hoosh.http.head import CLOSE, date_line, path_of, render
 from hoosh.http.request import new_id
+from hoosh.http.routes import Watcher
 from hoosh.http.turn import Turn
 
 Application = Callable[[Exchange], Awaitable[None]]
@@ -374,6 +376,7 @@ class Door(asyncio.Protocol):
 
     def _refuse(self, error: HooshError) -> None:
         call_id = new_id()
+        self._doors.turn_away(error, call_id)
         body = DIALECT.fault(error, call_id)
         headers = ((b"content-type", b"application/json"), (b"x-request-id", call_id.encode()))
         framing = b"content-length: %d\r\n%b%b" % (len(body), CLOSE, self.date)
@@ -405,8 +408,9 @@ class Door(asyncio.Protocol):
 class Doors:
     """All connections of one server. `date` is the header line, of now to a quarter of a second."""
 
-    def __init__(self, app: Application, settings: DoorSettings) -> None:
+    def __init__(self, app: Application, settings: DoorSettings, watcher: Watcher | None = None) -> None:
         self.app = app
+        self._watcher = watcher
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
@@ -422,6 +426,14 @@ class Doors:
         self._open.add(door)
         if self._timer is None:
             self._sweep()
+
+    def turn_away(self, error: HooshError, call_id: str) -> None:
+        """A request that nobody could find a route for."""
+        if self._watcher is not None:
+            self._watcher.error("", error.code)
+            self._watcher.refused(
+                TurnedAway(id=call_id, request_id=call_id, route="", status=error.status, code=error.code)
+            )
 
     def forget(self, door: Door) -> None:
         self._open.discard(door)

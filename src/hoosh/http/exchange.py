@@ -83,7 +83,10 @@ class Exchange:
     The task that serves it is cancelled when the client leaves before the reply is complete.
     """
 
-    __slots__ = ("headers", "id", "method", "own_id", "path", "principal", "query", "tail", "tells", "token", "wire")
+    __slots__ = (
+        *("error", "headers", "id", "method", "own_id", "path", "principal", "query", "route", "tail", "tells"),
+        *("token", "wire"),
+    )
 
     def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes], wire: Wire, query: bytes = b"") -> None:
         self.method = method
@@ -97,6 +100,8 @@ class Exchange:
         self.tells: Callable[[], HeaderList] | None = None  # what each reply says of its caller's limits, at that time
         self.principal = NOBODY
         self.tail = ""  # what a route ending in "/*" matched there
+        self.route = ""  # the name of the one that was found
+        self.error: HooshError | None = None  # what the client was told went wrong
 
     @property
     def place(self) -> str:
@@ -121,6 +126,7 @@ class Exchange:
         await self.reply(status, _encode(value), b"application/json", ())
 
     async def refuse(self, error: HooshError, dialect: ClientDialect, *headers: tuple[bytes, bytes]) -> None:
+        self.error = error
         body = dialect.fault(error, self.id)
         await self.reply(error.status, body, b"application/json", (*error_headers(error), *headers))
 

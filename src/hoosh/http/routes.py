@@ -9,11 +9,13 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
+from typing import Protocol
 
 import msgspec
 
 from hoosh.core.errors import HooshError, MethodNotAllowed, NotFound, Unauthorized
-from hoosh.core.principal import Principal
+from hoosh.core.principal import NOBODY, Principal
+from hoosh.core.turned_away import TurnedAway
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.http.exchange import Exchange
@@ -81,13 +83,27 @@ class Gate:
             raise
 
 
+class Watcher(Protocol):
+    """Who hears of errors. Never blocks, never raises."""
+
+    def error(self, route: str, code: str) -> None:
+        """A client was told one."""
+
+    def refused(self, turned_away: TurnedAway) -> None:
+        """And there was no call that would tell of it."""
+
+
 class App:
     """HEAD is answered as GET; the connection drops the body. `marks` are request headers that
     only clients of one dialect send: on pages that all share, errors are worded in it.
     """
 
     def __init__(
-        self, routes: Sequence[Route], gate: "Gate", marks: Mapping[bytes, ClientDialect] = MappingProxyType({})
+        self,
+        routes: Sequence[Route],
+        gate: "Gate",
+        marks: Mapping[bytes, ClientDialect] = MappingProxyType({}),
+        watcher: Watcher | None = None,
     ) -> None:
         table: dict[str, dict[str, Route]] = {}
         for route in routes:
@@ -96,6 +112,7 @@ class App:
         self._prefixes = tuple((path[:-1], by) for path, by in table.items() if path.endswith("/*"))
         self._gate = gate
         self._marks = marks
+        self.watcher = watcher
         self._families: dict[str, ClientDialect | None] = {}
         for route in routes:
             self._families.setdefault(_family(route.path), route.dialect)
@@ -108,6 +125,8 @@ class App:
             log.exception("a bug while answering %s", exchange.path)
             with suppress(RuntimeError):  # a reply has begun: the connection then breaks off
                 await exchange.refuse(HooshError("internal error"), self._dialect(exchange))
+        if exchange.error is not None and self.watcher is not None:
+            self.watcher.error(exchange.route, exchange.error.code)
 
     async def _dispatch(self, exchange: Exchange) -> None:
         by_method, exchange.tail = self._find(exchange.path)
@@ -116,11 +135,28 @@ class App:
         if route is None:
             await self._no_route(by_method, exchange)
             return
+        exchange.route = route.name
         try:
             self._gate.check(exchange, route)
             await route.endpoint(exchange)
         except HooshError as error:
-            await exchange.refuse(error, self._dialect(exchange, route.dialect))
+            await self._turn_away(exchange, error, route.dialect)
+
+    async def _turn_away(
+        self, exchange: Exchange, error: HooshError, spoken: ClientDialect | None, *headers: tuple[bytes, bytes]
+    ) -> None:
+        if self.watcher is not None:
+            self.watcher.refused(
+                TurnedAway(
+                    id=exchange.own_id,
+                    request_id=exchange.id,
+                    route=exchange.route,
+                    status=error.status,
+                    code=error.code,
+                    key="" if exchange.principal is NOBODY else exchange.principal.key_id,
+                )
+            )
+        await exchange.refuse(error, self._dialect(exchange, spoken), *headers)
 
     def _dialect(self, exchange: Exchange, spoken: ClientDialect | None = None) -> ClientDialect:
         if spoken is not None:
@@ -146,13 +182,13 @@ class App:
 
     async def _no_route(self, by_method: Mapping[str, Route], exchange: Exchange) -> None:
         if not by_method:
-            spoken = self._dialect(exchange, self._families.get(_family(exchange.path)))
-            await exchange.refuse(NotFound(f"no such path: {exchange.path[:256]}"), spoken)
+            spoken = self._families.get(_family(exchange.path))
+            await self._turn_away(exchange, NotFound(f"no such path: {exchange.path[:256]}"), spoken)
             return
-        allowed = ", ".join(sorted(by_method))
-        spoken = self._dialect(exchange, next(iter(by_method.values())).dialect)
+        allowed, route = ", ".join(sorted(by_method)), next(iter(by_method.values()))
+        exchange.route = route.name
         error = MethodNotAllowed(f"method not allowed, use {allowed}")
-        await exchange.refuse(error, spoken, (b"allow", allowed.encode()))
+        await self._turn_away(exchange, error, route.dialect, (b"allow", allowed.encode()))
 
 
 def _family(path: str) -> str:

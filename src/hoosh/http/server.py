@@ -25,7 +25,7 @@ async def serve(app: App, listening: socket.socket, settings: ServerSettings, st
     `stopping` is called when the end begins. Signals stay with the loop: what follows is not cut off by one more.
     """
     loop = asyncio.get_running_loop()
-    doors = Doors(app, settings.door)
+    doors = Doors(app, settings.door, app.watcher)
     stopped = asyncio.Event()
 
     def stop() -> None:

@@ -31,7 +31,7 @@ class SideServer:
 
 async def administer(app: App, config: AdminConfig, door: DoorSettings) -> SideServer:
     """Raises ConfigError."""
-    loop, doors = asyncio.get_running_loop(), Doors(app, door)
+    loop, doors = asyncio.get_running_loop(), Doors(app, door, app.watcher)
     if config.socket is not None:
         listening = listen_unix(Path(config.socket))
         server = await loop.create_unix_server(doors.open, sock=listening, backlog=BACKLOG)

@@ -42,6 +42,7 @@ class ReplySink:
 
     async def fail(self, error: HooshError) -> None:
         if self.started:
+            self._exchange.error = error
             self._exchange.wire.end(self._dialect.fault_frame(error, self._exchange.id))
         else:
             self.started = True

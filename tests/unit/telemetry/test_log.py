@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -13,7 +14,17 @@ from hoosh.core.call import Outcome, Receipt, Wishes
 from hoosh.core.events import Usage
 from hoosh.core.plan import Target
 from hoosh.core.principal import Principal
-from hoosh.telemetry.log import FLUSH_BYTES, LineJournal, QuietJournal, _JSONFormatter, as_json, as_text
+from hoosh.core.turned_away import TurnedAway
+from hoosh.telemetry.log import (
+    FLUSH_BYTES,
+    REFUSED_LINES,
+    LeftOut,
+    LineJournal,
+    QuietJournal,
+    _JSONFormatter,
+    as_json,
+    as_text,
+)
 
 RECEIPT = Receipt(
     call_id="call-1",
@@ -176,3 +187,61 @@ def test_an_entry_of_the_log_is_one_json_object() -> None:
         "two\nlines here",
     )
     assert "traceback" not in line
+
+
+TURNED_AWAY = TurnedAway(id="own-1", request_id="theirs", route="chat", status=401, code="invalid_api_key")
+
+
+def test_a_refused_request_has_the_allowed_fields_and_no_others() -> None:
+    line = json.loads(as_json(TURNED_AWAY))
+    assert line.pop("time_ms") > 1_600_000_000_000
+    assert line == {
+        "event": "refused",
+        "id": "own-1",
+        "request_id": "theirs",
+        "route": "chat",
+        "status": 401,
+        "code": "invalid_api_key",
+        "key": "",
+    }
+    assert as_text(TURNED_AWAY) == "401 refused chat invalid_api_key - own-1"
+    nowhere = msgspec.structs.replace(TURNED_AWAY, route="", key="laptop", status=404, code="not_found")
+    assert as_text(nowhere) == "404 refused - not_found laptop own-1"
+    assert as_text(LeftOut(7)) == "7 more requests were refused"
+
+
+def test_a_flood_of_refused_requests_is_a_few_lines_and_a_number() -> None:
+    async def main() -> None:
+        stream = Stream()
+        journal = LineJournal(stream, as_json)
+        for _ in range(10_000):
+            journal.refused(TURNED_AWAY)
+        journal.note(RECEIPT)  # calls are not left out
+        async with asyncio.timeout(60):
+            while "left_out" not in stream.getvalue():
+                await asyncio.sleep(0.01)
+        for _ in range(REFUSED_LINES + 1):  # a new second
+            journal.refused(TURNED_AWAY)
+        journal.close()
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        assert Counter(line["event"] for line in lines) == {
+            "refused": 2 * REFUSED_LINES,
+            "call": 1,
+            "refused_left_out": 2,
+        }
+        assert [line["count"] for line in lines if "count" in line] == [10_000 - REFUSED_LINES, 1]
+
+    asyncio.run(main())
+
+
+def test_a_few_refused_requests_leave_none_out() -> None:
+    async def main() -> None:
+        stream = Stream()
+        journal = LineJournal(stream, as_json)
+        for _ in range(REFUSED_LINES):
+            journal.refused(TURNED_AWAY)
+        journal.close()
+        assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["refused"] * REFUSED_LINES
+
+    asyncio.run(main())
+    QuietJournal().refused(TURNED_AWAY)
