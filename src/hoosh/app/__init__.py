@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from hoosh.app.backends import configured, found, is_embedded
+from hoosh.app.batching import Batching
 from hoosh.app.budgets import Budgeting
 from hoosh.app.clock import SystemClock
 from hoosh.app.engines import preload, stored_name, supervisors
@@ -20,6 +21,7 @@ from hoosh.core.kept import Bounds
 from hoosh.core.plan import Plan
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
+from hoosh.engine.batch_holds import BatchHolds
 from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog, Rules
 from hoosh.engine.draining import Drains
@@ -89,6 +91,7 @@ class Gateway:
         self.keys = self.key_room.ring
         self.budgeting = Budgeting(config, default_root(environ).parent, self.clock, place.count)
         self.key_room.ring.before_use = self.budgeting.adopt
+        self.batching = Batching(config, default_root(environ).parent, self.clock, self.budgeting.courier.gateway)
         self.limits = MemoryLimits(self.clock)
         self.budgeting.courier.on_gateways = self.limits.share
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,11 +105,12 @@ class Gateway:
         self.catalog = Catalog(backends, rules, self.transport, self.clock)
         await self.budgeting.open()
         await self.key_room.open()
+        cashier = Cashier(self.budgeting.escrow, price_book(self.config, self.clock))
         settler = Settler(self.budgeting.escrow, self._journal, self.catalog, self.clock)
         self.engine = Engine(
             World(
                 limits=limiting(self.config, self.limits),
-                cashier=Cashier(self.budgeting.escrow, price_book(self.config, self.clock)),
+                cashier=cashier,
                 transport=self.transport,
                 catalog=self.catalog,
                 settler=settler,
@@ -139,7 +143,10 @@ class Gateway:
                 clock=self.clock,
             )
         )
-        self.app = App((*pages.routes(), *self.budgeting.routes()), self.key_room.gate, MARKS)
+        answering = pages.routes()
+        holds = BatchHolds(cashier, self.catalog, self.budgeting.escrow, self.budgeting.ledger, courier)
+        batches = self.batching.open(answering, inference, holds, self.key_room.owners)
+        self.app = App((*answering, *batches, *self.budgeting.routes()), self.key_room.gate, MARKS)
         await self.catalog.refresh([backend.name for backend in backends if backend.local and not is_embedded(backend)])
 
     def start_background(self) -> None:
@@ -147,13 +154,20 @@ class Gateway:
         chat = self.supervisors.get(self.config.embedded.model)
         if chat is not None and self.config.embedded.preload:
             self._tasks.append(asyncio.create_task(preload(chat)))
+        self.batching.start()
         if self.config.discovery.refresh_s:
             self._tasks.append(asyncio.create_task(self._keep_looking(self.config.discovery.refresh_s)))
+
+    def drain(self) -> None:
+        """The end begins: what runs may end, and nothing new is begun."""
+        self.health.drain()
+        self.batching.pause()
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.batching.close()
         if hasattr(self, "responses"):
             await self.responses.stop()
             if self.drains is not None:

@@ -83,7 +83,20 @@ class Exchange:
     The task that serves it is cancelled when the client leaves before the reply is complete.
     """
 
-    __slots__ = ("headers", "id", "method", "own_id", "path", "principal", "query", "tail", "tells", "token", "wire")
+    __slots__ = (
+        "backing",
+        "headers",
+        "id",
+        "method",
+        "own_id",
+        "path",
+        "principal",
+        "query",
+        "tail",
+        "tells",
+        "token",
+        "wire",
+    )
 
     def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes], wire: Wire, query: bytes = b"") -> None:
         self.method = method
@@ -96,6 +109,7 @@ class Exchange:
         self.token = token_of(headers, query)
         self.tells: Callable[[], HeaderList] | None = None  # what each reply says of its caller's limits, at that time
         self.principal = NOBODY
+        self.backing = ""  # what was set aside for it before, if anything
         self.tail = ""  # what a route ending in "/*" matched there
 
     @property

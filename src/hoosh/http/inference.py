@@ -75,6 +75,7 @@ class Inference:
             principal=principal,
             wishes=wishes,
             arrived_ns=arrived_ns,
+            backing=exchange.backing,
         )
 
     def _tell_limits(self, exchange: Exchange, principal: Principal, wishes: Wishes) -> None:
