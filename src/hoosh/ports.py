@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from hoosh.core.batch import Batch as RequestBatch
+from hoosh.core.batch import Counts, LineState, Page, Running, Status, StoredFile
+from hoosh.core.batch import Line as BatchLine
 from hoosh.core.call import Hold, Receipt, Settlement, Ticket
 from hoosh.core.errors import HooshError
 from hoosh.core.kept import KeptResponse
@@ -191,6 +194,88 @@ class Responses(Protocol):
 
     async def ending(self) -> Sequence[tuple[str, str]]:
         """Owner and id of those that run in this process and shall end."""
+
+    async def close(self) -> None: ...
+
+
+class Files(Protocol):
+    """Files that a client has left. Each belongs to an owner (a key), and nobody else finds it.
+
+    One is found once all of it is there. All raise StoreFailed where the store cannot do its work.
+    """
+
+    async def begin_file(self, file: StoredFile, most_bytes: int | None) -> bool:
+        """Make room for it; whether there is, where files and batches may take no more than `most_bytes`."""
+
+    async def add_piece(self, file_id: str, n: int, data: bytes) -> None: ...
+
+    async def end_file(self, file_id: str, size_bytes: int) -> None: ...
+
+    async def file(self, owner: str, file_id: str, now_s: int) -> StoredFile | None: ...
+
+    async def files(self, owner: str, page: Page, now_s: int) -> Sequence[StoredFile] | None:
+        """None where the one that the page begins after is not there."""
+
+    async def piece(self, file_id: str, n: int) -> bytes:
+        """Counted from 0; b"" after the last."""
+
+    async def drop_file(self, file_id: str) -> None: ...
+
+
+class Batches(Protocol):
+    """Batches and their lines. A batch is run by the process that has claimed it, and only what that one says of it
+    counts; it may be claimed again once that one is dead.
+
+    All raise StoreFailed where the store cannot do its work.
+    """
+
+    @property
+    def runner(self) -> str:
+        """The name that this process claims batches by."""
+
+    async def put(self, batch: RequestBatch) -> None: ...
+
+    async def batch(self, owner: str, batch_id: str) -> RequestBatch | None: ...
+
+    async def batches(self, owner: str, page: Page) -> Sequence[RequestBatch] | None:
+        """None where the one that the page begins after is not there."""
+
+    async def cancel(self, owner: str, batch_id: str, now_s: int) -> bool:
+        """Ask whoever runs it to end it; whether it can be."""
+
+    async def running(self) -> Sequence[Running]:
+        """All that are not over, the oldest first; those of the dead are nobody's."""
+
+    async def claim(self, batch_id: str) -> RequestBatch | None:
+        """None where another process has it."""
+
+    async def release(self, batch_id: str) -> None: ...
+
+    async def advance(self, batch: RequestBatch, was: Status) -> bool:
+        """Keep what it has become; whether it was ours still, and `was` still its status."""
+
+    async def clear(self, batch_id: str) -> None:
+        """Forget all its lines."""
+
+    async def add(self, batch_id: str, lines: Sequence[BatchLine]) -> None:
+        """They wait. A line that is there already stays as it is."""
+
+    async def lines(self, batch_id: str, state: LineState, after: int, limit: int) -> Sequence[BatchLine]:
+        """In order, those after the line `after`."""
+
+    async def finish(self, batch_id: str, line: BatchLine, state: LineState, result: bytes) -> bool:
+        """Keep what became of a line that waited, in place of what it asked; whether it was still ours to say."""
+
+    async def rest(self, batch_id: str, part: int) -> tuple[int, int]:
+        """Tokens and micro-USD of those lines of a part that wait."""
+
+    async def counts(self, batch_id: str) -> Counts: ...
+
+    async def used_bytes(self) -> int:
+        """What all files and batches take."""
+
+    async def purge(self, now_s: int, ended_before_s: int) -> None:
+        """Forget files whose time is over, uploads that were given up, and batches that are over and older."""
 
     async def close(self) -> None: ...
 

@@ -33,7 +33,8 @@ ASKED: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("POST", "/api/embed"): ("", {"model": "echo", "input": "Hi"}),
     ("POST", "/api/embeddings"): ("", {"model": "echo", "prompt": "Hi"}),
 }
-# What asks no provider for anything that costs: pages, what is kept, what is stored here, and counting.
+# What asks no provider for anything that costs: pages, what is kept, what is stored here, and counting. A batch's lines
+# are asked at the routes above (tests/edge/test_batches.py).
 FREE = {
     *(("GET", path) for path in ("/", "/livez", "/readyz", "/v1/health", "/v1/health/providers", "/v1/models")),
     ("GET", "/metrics"),
@@ -44,6 +45,8 @@ FREE = {
     ("POST", "/v1/route/explain"),
     ("GET", "/v1/route/decisions/*"),
     *((method, "/v1/responses/*") for method in ("GET", "POST", "DELETE")),
+    *((method, path) for method in ("GET", "POST") for path in ("/v1/files", "/v1/batches", "/v1/batches/*")),
+    *((method, "/v1/files/*") for method in ("GET", "DELETE")),
     *(("POST", "/api/show"), ("POST", "/api/pull"), ("DELETE", "/api/delete"), ("POST", "/v1/messages/count_tokens")),
 }
 QUIET = "[discovery]\nenabled = false\nenv_keys = false\n[embedded]\nenabled = false\n"

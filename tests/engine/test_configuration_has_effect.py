@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 import tiny_bert
+from batch_settings import BATCH_ROWS
 from budget_settings import BUDGET_ROWS
 from engine_world import BODY
 from gateway import clean_environ
@@ -251,7 +252,7 @@ ROWS = (
         "default",
         "small",
     ),
-    *(Row(*row) for row in KEY_ROWS),
+    *(Row(*row) for row in (*KEY_ROWS, *BATCH_ROWS)),
     Row("providers.type", PLAIN, one("type = 'groq'"), lambda built: built.backend.provider.name, "openai", "groq"),
     Row("providers.name", PLAIN, one("name = 'q'"), names, ["p"], ["q"]),
     Row(

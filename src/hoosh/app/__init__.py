@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 from hoosh.app.backends import configured, found, is_embedded
+from hoosh.app.batching import Batching
 from hoosh.app.budgets import Budgeting
 from hoosh.app.clock import SystemClock
 from hoosh.app.engines import preload, stored_name, supervisors
@@ -21,6 +22,7 @@ from hoosh.core.kept import Bounds
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 from hoosh.engine.backend import Backend
+from hoosh.engine.batch_holds import BatchHolds
 from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog
 from hoosh.engine.decisions import Decisions, Journals
@@ -94,6 +96,7 @@ class Gateway:
         self.keys = self.key_room.ring
         self.budgeting = Budgeting(config, default_root(environ).parent, self.clock, place.count)
         self.key_room.ring.before_use = self.budgeting.adopt
+        self.batching = Batching(config, default_root(environ).parent, self.clock, self.budgeting.courier.gateway)
         self.limits = MemoryLimits(self.clock)
         self.budgeting.courier.on_gateways = self.limits.share
         self._tasks: list[asyncio.Task[None]] = []
@@ -111,10 +114,11 @@ class Gateway:
         prices = price_book(self.config, self.clock)
         self.router = Router(self.catalog, rules(self.config, self.engines), prices, self.budgeting.escrow)
         self.metering = Metering(self._journal, self.catalog, self.budgeting, self.place)
+        cashier = Cashier(self.budgeting.escrow, prices)
         self.engine = Engine(
             World(
                 limits=limiting(self.config, self.limits),
-                cashier=Cashier(self.budgeting.escrow, prices),
+                cashier=cashier,
                 transport=self.transport,
                 catalog=self.catalog,
                 observer=self.metering,
@@ -154,7 +158,10 @@ class Gateway:
                 hardware=self._hardware,
             )
         )
-        routes = (*pages.routes(), *self.budgeting.routes(), self.metering.route)
+        answering = pages.routes()
+        holds = BatchHolds(cashier, self.router, self.budgeting.escrow, self.budgeting.ledger, courier)
+        batches = self.batching.open(answering, inference, holds, self.key_room.owners)
+        routes = (*answering, *batches, *self.budgeting.routes(), self.metering.route)
         self.app = App(routes, self.key_room.gate, MARKS, self.metering)
         await self.catalog.refresh([backend.name for backend in backends if backend.local and not is_embedded(backend)])
 
@@ -164,13 +171,20 @@ class Gateway:
         chat = self.supervisors.get(self.config.embedded.model)
         if chat is not None and self.config.embedded.preload:
             self._tasks.append(asyncio.create_task(preload(chat)))
+        self.batching.start()
         if self.config.discovery.refresh_s:
             self._tasks.append(asyncio.create_task(self._keep_looking(self.config.discovery.refresh_s)))
+
+    def drain(self) -> None:
+        """The end begins: what runs may end, and nothing new is begun."""
+        self.health.drain()
+        self.batching.pause()
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.batching.close()
         if hasattr(self, "responses"):
             await self.responses.stop()
             if self.drains is not None:

@@ -12,6 +12,7 @@ from hoosh.core.errors import ConfigError
 from hoosh.core.principal import KeyLimits, Principal
 from hoosh.engine.admin_keys import AdminKeys, SocketKeys
 from hoosh.engine.key_office import KeyOffice
+from hoosh.engine.key_owners import KeyOwners
 from hoosh.engine.key_ring import KeyRing, RingRules
 from hoosh.http.admin import Admin
 from hoosh.http.routes import App, Gate, Route, Watcher
@@ -50,6 +51,7 @@ class KeyRoom:
             clock,
             RingRules(grace_s=wanted.grace_s, required=wanted.required or not is_loopback(config.server.bind)),
         )
+        self.owners = KeyOwners({key.name: _principal(key) for key in config.keys}, self.ring, clock)
         self._strangers = Strangers(share(wanted.failures_per_minute, processes), clock)
         self.gate = Gate(self.ring, self._strangers)
         self._watch: asyncio.Task[None] | None = None

@@ -65,7 +65,7 @@ async def serve_here(kind: "type[Gateway]", what: Serving, say: Callable[[str], 
         if what.recording:
             notes.append(f"recording to {what.recording}")
         say(_banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", what.path, notes))
-        await serve(gateway.app, listening, ServerSettings(door=door, drain_s=server.drain_s), gateway.health.drain)
+        await serve(gateway.app, listening, ServerSettings(door=door, drain_s=server.drain_s), gateway.drain)
 
 
 def _settle_memory() -> None:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hoosh.config.access import AdminConfig, KeyConfig, KeysStoreConfig
+from hoosh.config.batches import BatchesConfig
 from hoosh.config.routing import HealthConfig, RetryConfig, RouteConfig, RoutingConfig
 from hoosh.config.secret import Secret
 from hoosh.config.spending import BudgetConfig, LimitConfig, PriceConfig, PricingConfig, StoreConfig
@@ -250,4 +251,7 @@ class Config(Table, frozen=True):
     responses: Annotated[
         ResponsesConfig, Meta(description="Responses (`/v1/responses`) that clients may come back to.")
     ] = ResponsesConfig()
+    batches: Annotated[BatchesConfig, Meta(description="Files and batches (`/v1/files`, `/v1/batches`).")] = (
+        BatchesConfig()
+    )
     logging: Annotated[LoggingConfig, Meta(description="What is written to standard error.")] = LoggingConfig()

@@ -38,7 +38,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request's identity. Named before anything is acquired: `id` is the root of every reservation's id, and so
     never the client's choice; `request_id` is what the client and the log call it. `headers` are those of the
-    client's that go on to a provider of its own dialect.
+    client's that go on to a provider of its own dialect. `backing` names what was set aside for it before, if anything.
     """
 
     id: str
@@ -51,6 +51,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     wishes: Wishes = Wishes()
     arrived_ns: int = 0
     deadline_ns: int = 0  # of the clock that `arrived_ns` is of; 0 for none
+    backing: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     `pools` are what it is charged to, the caller's own first; those above them follow by themselves. The rest says
     whose it is, for the ledger. `sent`: something may reach a provider from now on, so that it is charged if nobody
     ever says how it ended. With `expires_s` the store itself keeps it for so long, and any gateway may settle it.
+    It is taken out of what was set aside as `backing`, as far as that goes.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     amount: Amount
     sent: bool = True
     expires_s: int = 0
+    backing: str = ""
     request_id: str = ""
     key: str = ""
     agent: str = ""

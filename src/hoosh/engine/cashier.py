@@ -3,13 +3,15 @@
 A call that set no limit on its answer gets one where a budget has a ceiling, for without it no hold would be a bound.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from hoosh.core.asked import ChatRequest, CompleteRequest, Request
 from hoosh.core.call import Account, Call, Hold
 from hoosh.core.errors import BadRequest, BudgetExceeded, Shortage, TooDear
 from hoosh.core.ledger import Amount
-from hoosh.core.plan import Attempt
+from hoosh.core.plan import Attempt, Target
 from hoosh.core.pool import Terms
 from hoosh.core.quote import Quote
 from hoosh.engine.backend import Backend
@@ -30,6 +32,16 @@ class Cashier:
     def terms(self, call: Call) -> Terms:
         """Raises BadRequest."""
         return self._budgets.terms(call.wishes.pool or call.principal.pool, call.principal.key_id, call.wishes.agent)
+
+    def bound(self, call: Call, backends: Iterable[tuple[Target, Backend]]) -> Amount:
+        """What an attempt is held to at most, whichever of these it goes to. Raises: BadRequest, Unpriced."""
+        request, terms = call.request, self.terms(call)
+        sets_limit = terms.is_capped and not terms.top_up
+        limit_tokens = output_limit(request) or (terms.output_tokens if sets_limit else DEFAULT_OUTPUT_TOKENS)
+        input_tokens, output_tokens = input_bound(request), answers(request) * limit_tokens
+        quotes = (self._prices.quote(target, backend.provider.name) for target, backend in backends)
+        micros = max((quote.bound(input_tokens, output_tokens, 0) for quote in quotes), default=0)
+        return Amount(input_tokens + output_tokens, micros)
 
     async def hold(self, account: Account, backend: Backend) -> int:
         """Set aside what the attempt may use at most; its id stands in `account.hold` before that is asked for.
@@ -94,6 +106,7 @@ class Cashier:
             provider=target.provider,
             model=target.model,
             operation=call.request.operation,
+            backing=call.backing,
         )
         await self._budgets.reserve(account.hold)
 

@@ -93,6 +93,11 @@ class Desk:
             self.held[meter] += amount[meter]
             self.biggest[meter] = max(self.biggest[meter], amount[meter])
 
+    def put_by(self, amount: Meters) -> None:
+        """As `take`, for what is no call: it says nothing of how large calls are."""
+        for meter in self.capped:
+            self.held[meter] += amount[meter]
+
     def give(self, held: Meters, used: Meters) -> None:
         """A call is over. What it used beyond its hold the store books without a lease."""
         for meter in self.capped:

@@ -32,12 +32,16 @@ DOUBT_S = 0.025
 
 
 class _Open(msgspec.Struct, frozen=True):
-    """A hold that stands, and where: its pools may be gone from the configuration meanwhile."""
+    """A hold that stands, and where: its pools may be gone from the configuration meanwhile. `drawn` is what of it was
+    taken out of what stood as `backing`.
+    """
 
     line: Line
     states: tuple[PoolState, ...]
     desks: tuple[Desk, ...]
     amount: Meters
+    backing: str = ""
+    drawn: Meters = NONE
 
 
 class Escrow:
@@ -63,13 +67,18 @@ class Escrow:
             state.at(now_ms // 1000)
         amount = meters(hold.amount)
         desks = tuple(state.desk for state in states)
+        drawn = self._draw(hold.backing, desks, amount) if hold.backing else NONE
         if courier.is_late or not all_have(desks, amount):
-            desks = await self._obtain(states, amount)
+            try:
+                desks = await self._obtain(states, amount)
+            except BaseException:
+                self._draw_back(hold.backing, drawn)
+                raise
             now_ms = courier.now_ms()
         for desk in desks:
             desk.take(amount, now_ms)
         line = _line(hold, states, courier.gateway, now_ms)
-        self._open[hold.id] = _Open(line, states, desks, amount)
+        self._open[hold.id] = _Open(line, states, desks, amount, hold.backing, drawn)
         try:
             courier.post(line)
             if hold.expires_s:
@@ -88,7 +97,7 @@ class Escrow:
         for desk in opened.desks:
             desk.take(amount, self._courier.now_ms())
         line = msgspec.structs.replace(opened.line, held=opened.line.held + more)
-        extended = self._open[hold_id] = _Open(line, opened.states, opened.desks, meters(line.held))
+        extended = self._open[hold_id] = msgspec.structs.replace(opened, line=line, amount=meters(line.held))
         try:
             self._courier.post(line)
             if self._durable:
@@ -108,6 +117,8 @@ class Escrow:
             line = opened.line
             for desk in opened.desks:
                 desk.give(opened.amount, meters(used))
+            if settlement.error:  # what it was to do may be tried again
+                self._draw_back(opened.backing, _less(opened.drawn, meters(used)))
         elif used == Amount() or self._courier.has_end(settlement.id):
             return
         else:
@@ -129,6 +140,91 @@ class Escrow:
         """What each attempt of this process holds now."""
         return [opened.line.held for opened in self._open.values()]
 
+    async def set_aside(self, holds: Sequence[Hold]) -> None:
+        """Let the store hold all of them, or none. They have the same pools, and `expires_s`. Raises as `reserve`."""
+        states = self.pools.chain(holds[0].pools)
+        total = sum((hold.amount for hold in holds), Amount())
+        desks = await self._obtain(states, meters(total))
+        now_ms = self._courier.now_ms()
+        for desk in desks:
+            desk.put_by(meters(total))
+            desk.cede(meters(total))
+        lines = [_line(hold, states, "", now_ms) for hold in holds]
+        try:
+            for line in lines:
+                self._courier.post(line)
+            await self._courier.flush()
+        except BaseException:
+            self._void(*lines)
+            raise
+
+    async def take_over(self, line: Line) -> bool:
+        """Have here what the store holds by `line`, for calls to take as their `backing`: in one step of the store, so
+        that nobody comes between. False where it is not to be had: its window is over, or its pools are gone.
+
+        Raises StoreFailed, and may then be asked again.
+        """
+        states = self._states_of(line)
+        desks = tuple(state.desk for state in states)
+        if line.id not in self._open:
+            if [(desk.pool, desk.window_s) for desk in desks] != [(at.pool, at.window_s) for at in line.scopes]:
+                return False
+            for desk in desks:
+                desk.put_by(meters(line.held))
+            self._open[line.id] = _Open(line, states, desks, meters(line.held))
+            self._void(line)
+        await self._courier.flush()
+        return True
+
+    async def earmark(self, line: Line, amount: Amount) -> None:
+        """Keep `amount` here in the pools of `line` as they are now, as `take_over` does. Raises as `reserve`."""
+        states = self._states_of(line)
+        desks = await self._obtain(states, meters(amount))
+        for desk in desks:
+            desk.put_by(meters(amount))
+        self._open[line.id] = _Open(line, states, desks, meters(amount))
+
+    def stands(self, line_id: str) -> bool:
+        return line_id in self._open
+
+    def unmark(self, line_id: str) -> None:
+        """What no call has taken of it is free again."""
+        opened = self._open.pop(line_id, None)
+        if opened is not None:
+            for desk in opened.desks:
+                desk.give(opened.amount, NONE)
+
+    def _states_of(self, line: Line) -> tuple[PoolState, ...]:
+        names = [scope.pool for scope in line.scopes]
+        states = tuple(self.pools[name] for name in names if name in self.pools)
+        for state in states:
+            state.at(self._courier.now_ms() // 1000)
+        return states
+
+    def _void(self, *lines: Line) -> None:
+        for line in lines:
+            self._courier.post_late(msgspec.structs.replace(line, state="voided", settled_ms=self._courier.now_ms()))
+
+    def _draw(self, backing: str, desks: tuple[Desk, ...], amount: Meters) -> Meters:
+        """Free of what stands as `backing` up to `amount`, and say how much that was."""
+        opened = self._open.get(backing)
+        if opened is None or opened.desks != desks:
+            return NONE
+        drawn = (min(opened.amount[0], amount[0]), min(opened.amount[1], amount[1]), min(opened.amount[2], amount[2]))
+        for desk in desks:
+            desk.give(drawn, NONE)
+        self._open[backing] = msgspec.structs.replace(opened, amount=_less(opened.amount, drawn))
+        return drawn
+
+    def _draw_back(self, backing: str, drawn: Meters) -> None:
+        opened = self._open.get(backing)
+        if opened is None or not any(drawn):
+            return
+        for desk in opened.desks:
+            desk.put_by(drawn)
+        more = (opened.amount[0] + drawn[0], opened.amount[1] + drawn[1], opened.amount[2] + drawn[2])
+        self._open[backing] = msgspec.structs.replace(opened, amount=more)
+
     def _charged(self, hold: Hold) -> Sequence[PoolState]:
         """Where a hold goes that was never taken; "default" if its pools are gone meanwhile."""
         try:
@@ -145,15 +241,15 @@ class Escrow:
         if opened is not None:
             for desk in opened.desks:
                 desk.give(opened.amount, NONE)
-            voided = msgspec.structs.replace(opened.line, state="voided", settled_ms=self._courier.now_ms())
-            self._courier.post_late(voided)
+            self._draw_back(opened.backing, opened.drawn)
+            self._void(opened.line)
 
     async def _cede(self, hold_id: str) -> None:
         """Let the store hold it: then it outlives this process, and any gateway may settle it."""
         opened = self._open[hold_id]
         for desk in opened.desks:
             desk.cede(opened.amount)
-        self._open[hold_id] = _Open(opened.line, opened.states, (), opened.amount)
+        self._open[hold_id] = msgspec.structs.replace(opened, desks=())
         await self._courier.flush()
         del self._open[hold_id]
 
@@ -251,6 +347,10 @@ def _closed(line: Line, settlement: Settlement, used: Amount, now_ms: int) -> Li
         operation=line.operation,
         error=settlement.error,
     )
+
+
+def _less(one: Meters, other: Meters) -> Meters:
+    return max(0, one[0] - other[0]), max(0, one[1] - other[1]), max(0, one[2] - other[2])
 
 
 def _refusal(state: PoolState, desk: Desk, amount: Meters, meter: int | None, now_ms: int) -> BudgetExceeded:

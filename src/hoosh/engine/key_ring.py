@@ -93,6 +93,20 @@ class KeyRing:
             return None
         return known.principal
 
+    def named(self, key_id: str) -> Principal:
+        """For what is done in the name of a key of the store without its token. Raises: Unauthorized, StoreFailed."""
+        if self._clock.monotonic_ns() > self._good_until_ns:
+            raise _down()
+        key = self._keys.get(key_id)
+        if key is None or key.state(self._clock.unix_s()) != "active":
+            raise Unauthorized(f"API key '{key_id}' is no longer good.")
+        return key.principal()
+
+    @property
+    def asks(self) -> bool:
+        """Whether a key is needed."""
+        return self._asks
+
     @property
     def is_down(self) -> bool:
         """Whether the last look at the store failed."""

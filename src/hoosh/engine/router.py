@@ -23,6 +23,7 @@ from hoosh.policy.decide import Ask, decide, pick, refusal
 from hoosh.policy.estimate import input_guess, output_limit
 from hoosh.policy.globs import serves
 from hoosh.policy.needs import needs_of
+from hoosh.policy.scopes import may_use
 from hoosh.policy.session import session_of
 
 if TYPE_CHECKING:
@@ -120,6 +121,14 @@ class Router:
         """What `route` would decide now; nothing changes by it. Raises UnknownModel, NoProvider, BadRequest."""
         known = self._look_up(call.request.model, call.request.operation, call.wishes)
         return self._decide(known, call, terms, what_if, takes_turn=False)[1]
+
+    def within_reach(self, call: Call, terms: Terms) -> Sequence[Target]:
+        """All who may be asked for it, whoever is up. Raises as `who` does."""
+        principal = call.principal
+        self.who(call.request.model, call.wishes, call.request.operation, principal)
+        considered = self.explain(call, terms, WhatIf()).considered
+        targets = (one.candidate.target for one in considered if not one.candidate.shut)
+        return [target for target in targets if may_use(principal, target.provider, target.model)]
 
     def who(
         self, model: str, wishes: Wishes, operation: Operation = "chat", principal: Principal = ANONYMOUS

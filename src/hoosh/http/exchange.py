@@ -84,8 +84,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("error", "headers", "id", "method", "own_id", "path", "principal", "query", "route", "tail", "tells"),
-        *("token", "wire"),
+        *("backing", "error", "headers", "id", "method", "own_id", "path", "principal", "query", "route"),
+        *("tail", "tells", "token", "wire"),
     )
 
     def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes], wire: Wire, query: bytes = b"") -> None:
@@ -99,6 +99,7 @@ class Exchange:
         self.token = token_of(headers, query)
         self.tells: Callable[[], HeaderList] | None = None  # what each reply says of its caller's limits, at that time
         self.principal = NOBODY
+        self.backing = ""  # what was set aside for it before, if anything
         self.tail = ""  # what a route ending in "/*" matched there
         self.route = ""  # the name of the one that was found
         self.error: HooshError | None = None  # what the client was told went wrong

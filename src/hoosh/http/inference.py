@@ -77,6 +77,7 @@ class Inference:
             wishes=wishes,
             arrived_ns=arrived_ns,
             deadline_ns=arrived_ns + left_ns if left_ns else 0,
+            backing=exchange.backing,
         )
 
     def _tell_limits(self, exchange: Exchange, principal: Principal, wishes: Wishes) -> None:
