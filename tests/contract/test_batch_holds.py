@@ -74,7 +74,7 @@ async def process(bank: Bank, name: str) -> Process:
     escrow = Escrow(bank.ledger, pools, courier)
     catalog = Catalog([], None, Clock(), Vitals(Clock(), BreakerRules()))  # type: ignore[arg-type]
     router = Router(catalog, Rules(), None, escrow)  # type: ignore[arg-type]
-    holds = BatchHolds(Cashier(escrow, None), router, escrow, bank.ledger, courier)  # type: ignore[arg-type]
+    holds = BatchHolds(lambda: Cashier(escrow, None), router, escrow, bank.ledger, courier)  # type: ignore[arg-type]
     return Process(holds, escrow, courier)
 
 

@@ -41,6 +41,7 @@ from key_settings import ROWS as KEY_ROWS
 from limit_rows import LIMIT_ROWS, refused
 from price_settings import PRICE_ROWS, charged
 from route_settings import ROUTE_ROWS, decided
+from serve_settings import SERVE, SERVED
 
 QUIET = "[discovery]\nenabled = false\nenv_keys = false\nrefresh_s = 0\n[embedded]\nenabled = false\n"
 LOOKING = "[discovery]\nenv_keys = false\n[embedded]\nenabled = false\n"
@@ -367,21 +368,9 @@ ENGINE_ROWS = (
     Row("embedded.threads", embedded(), embedded("threads = 7"), engine("threads"), 0, 7),
     Row("embedded.preload", embedded(), embedded("preload = true"), background, 0, 1),
 )
+
+
 # What `hoosh serve` passes on: (key, file, place in what SERVE prints, before, after).
-SERVED = (
-    ("server.bind", "[server]\nbind = 'localhost'\n", "bind", "127.0.0.1", "localhost"),
-    ("server.port", "[server]\nport = 9\n", "port", 8088, 9),
-    ("server.header_timeout_s", "[server]\nheader_timeout_s = 7\n", "head_timeout_s", 10, 7),
-    ("server.body_timeout_s", "[server]\nbody_timeout_s = 7\n", "body_timeout_s", 60, 7),
-    ("server.header_limit_bytes", "[server]\nheader_limit_bytes = 2048\n", "head_limit_bytes", 32768, 2048),
-    ("server.drain_s", "[server]\ndrain_s = 7\n", "drain_s", 30, 7),
-    ("server.workers", "[server]\nworkers = 7\n", "workers", 1, 7),
-    ("logging.level", "[logging]\nlevel = 'error'\n", "level", "INFO", "ERROR"),
-    ("logging.format", "[logging]\nformat = 'text'\n", "entry", "{", "WARNING hoosh: here"),
-    ("logging.format", "[logging]\nformat = 'text'\n", "line", "as_json", "as_text"),
-)
-
-
 def leaves(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
     """Every key that holds a value, tables and lists of tables taken apart."""
     for field in msgspec.structs.fields(kind):
@@ -440,44 +429,6 @@ def test_a_key_changes_what_is_built(row: Row, tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", ENGINE_ROWS, ids=lambda row: row.key)
 def test_a_key_changes_the_embedded_engine(row: Row, tmp_path: Path) -> None:
     check(row, tmp_path)
-
-
-# Runs `hoosh serve` for each file named, with its two ends (the listening socket, the server) put out of the way.
-SERVE = """
-import asyncio, json, logging, os, sys
-from pathlib import Path
-import hoosh.telemetry.log as log
-from hoosh import cli
-from hoosh.app import serving, workers
-
-class Socket:
-    def getsockname(self): return ("", 1)
-    def close(self): pass
-
-told = {}
-def listen(bind, port):
-    told.update(bind=bind, port=port)
-    return Socket()
-async def serve(app, listening, settings, stopping):
-    root = logging.getLogger()
-    entry = root.handlers[0].format(logging.LogRecord("hoosh", logging.WARNING, "", 1, "here", None, None))
-    told.update(level=logging.getLevelName(root.level), entry=entry if entry[0] != "{" else "{", drain_s=settings.drain_s)
-    told.update({name: getattr(settings.door, name) for name in settings.door.__struct_fields__})
-class Journal(log.LineJournal):
-    def __init__(self, stream, line, *, is_shared=False):
-        told["line"] = line.__name__
-        super().__init__(stream, line, is_shared=is_shared)
-async def serve_workers(plan, say):
-    told["workers"] = plan.config.server.workers
-    return 0
-serving.listen, serving.serve, serving.LineJournal, workers.serve_workers = listen, serve, Journal, serve_workers
-lines = []
-for name in sys.argv[1:]:
-    told = {"workers": 1}
-    cli.serve(config=Path(name))
-    lines.append(told)
-print("\\n" + json.dumps(lines))
-"""
 
 
 @pytest.fixture(scope="module")

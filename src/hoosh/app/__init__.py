@@ -1,15 +1,15 @@
 """The composition root: configuration in, wired objects out. The only room that knows all classes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from hoosh.app.backends import configured, found, is_embedded
 from hoosh.app.batching import Batching
-from hoosh.app.budgets import Budgeting
+from hoosh.app.budgets import Budgeting, pools_of
 from hoosh.app.clock import SystemClock
 from hoosh.app.engines import preload, stored_name, supervisors
-from hoosh.app.keys import KeyRoom
+from hoosh.app.keys import KeyRoom, configured_keys
 from hoosh.app.limiting import limiting
 from hoosh.app.metering import Metering
 from hoosh.app.network import transport_settings
@@ -17,6 +17,8 @@ from hoosh.app.pages import MARKS, Pages, Parts
 from hoosh.app.place import Place
 from hoosh.app.prices import price_book
 from hoosh.app.routing import breaker_rules, retry_budget, rules
+from hoosh.config.changes import Changes, changes
+from hoosh.config.checks import check_bind
 from hoosh.config.schema import Config
 from hoosh.core.kept import Bounds
 from hoosh.core.wire import Timeouts, WireRequest
@@ -40,7 +42,7 @@ from hoosh.local.cpu_quota import usable_cpus
 from hoosh.local.embedded import EmbeddedTransport, LocalEngine
 from hoosh.local.shelf import StoreShelf
 from hoosh.local.store import ModelStore, default_root
-from hoosh.ports import GateJournal, Reply, Transport
+from hoosh.ports import GateJournal, Prices, Reply, Transport
 from hoosh.ports import Responses as ResponseStore
 from hoosh.providers.registry import known_types as known_types
 from hoosh.stores.limits_memory import MemoryLimits
@@ -100,35 +102,68 @@ class Gateway:
         self.limits = MemoryLimits(self.clock)
         self.budgeting.courier.on_gateways = self.limits.share
         self._tasks: list[asyncio.Task[None]] = []
+        self._found: Sequence[Backend] = ()
+        self.generation = 1  # of the configuration
 
     async def open(self) -> None:
         """Find providers (loopback only), then wire the engine. `catalog`, `engine` and `app` exist from here on."""
         backends = configured(self.config)
         named = {backend.provider.name for backend in backends}
-        backends += await found(named, self.config, self._environ, self.http, self.engines)
+        self._found = await found(named, self.config, self._environ, self.http, self.engines)
         self.decisions = Decisions(self.config.routing.keep_decisions)
         vitals = Vitals(self.clock, breaker_rules(self.config))
-        self.catalog = Catalog(backends, self.transport, self.clock, vitals)
+        self.catalog = Catalog([*backends, *self._found], self.transport, self.clock, vitals)
         await self.budgeting.open()
         await self.key_room.open()
         prices = price_book(self.config, self.clock)
         self.router = Router(self.catalog, rules(self.config, self.engines), prices, self.budgeting.escrow)
         self.metering = Metering(self._journal, self.catalog, self.budgeting, self.place)
-        cashier = Cashier(self.budgeting.escrow, prices)
-        self.engine = Engine(
-            World(
-                limits=limiting(self.config, self.limits),
-                cashier=cashier,
-                transport=self.transport,
-                catalog=self.catalog,
-                observer=self.metering,
-                router=self.router,
-                retries=retry_budget(self.config),
-                settler=Settler(self.budgeting.escrow, Journals((self.metering, self.decisions)), self.clock),
-                clock=self.clock,
-            )
-        )
+        self.engine = Engine(self._world(self.config, prices))
         self.metering.engine = self.engine
+        self._open_pages()
+        await self.catalog.refresh(self._watched())
+
+    def adopt(self, config: Config) -> Changes:
+        """Take what can be taken of another configuration: calls that begin from now on live under it, those that run
+        under the old one. All of it or, where this raises ConfigError, nothing. Keys that are gone are refused at once.
+        """
+        found_changes = changes(self.config, config)
+        config = found_changes.config
+        check_bind(config)
+        backends = configured(config)
+        taken = {backend.provider.name for backend in backends} | {backend.name for backend in backends}
+        backends += [backend for backend in self._found if backend.name not in taken]
+        prices = price_book(config, self.clock)
+        new_rules = rules(config, self.engines)
+        self.generation += 1
+        world = self._world(config, prices)
+        pools, keys = pools_of(config), configured_keys(config)
+        # From here on nothing may fail, and nothing awaits.
+        self.budgeting.define(config, pools)
+        self.key_room.define(config, keys)
+        self.catalog.define(backends)
+        self.catalog.vitals.set_rules(breaker_rules(config))
+        self.router.define(new_rules, prices)
+        self.decisions.keep(config.routing.keep_decisions)
+        self.engine.world = world
+        self.config = config
+        return found_changes
+
+    def _world(self, config: Config, prices: Prices) -> World:
+        return World(
+            limits=limiting(config, self.limits),
+            cashier=Cashier(self.budgeting.escrow, prices),
+            transport=self.transport,
+            catalog=self.catalog,
+            observer=self.metering,
+            router=self.router,
+            retries=retry_budget(config),
+            settler=Settler(self.budgeting.escrow, Journals((self.metering, self.decisions)), self.clock),
+            clock=self.clock,
+            generation=self.generation,
+        )
+
+    def _open_pages(self) -> None:
         self.drains = Drains(self.engine) if self.config.server.on_disconnect == "drain" else None
         self.response_store = _response_store(self.config, self._environ, self.clock)
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
@@ -159,11 +194,12 @@ class Gateway:
             )
         )
         answering = pages.routes()
-        holds = BatchHolds(cashier, self.router, self.budgeting.escrow, self.budgeting.ledger, courier)
+        holds = BatchHolds(
+            lambda: self.engine.world.cashier, self.router, self.budgeting.escrow, self.budgeting.ledger, courier
+        )
         batches = self.batching.open(answering, inference, holds, self.key_room.owners)
         routes = (*answering, *batches, *self.budgeting.routes(), self.metering.route)
         self.app = App(routes, self.key_room.gate, MARKS, self.metering)
-        await self.catalog.refresh([backend.name for backend in backends if backend.local and not is_embedded(backend)])
 
     def start_background(self) -> None:
         """What a server does beside serving: measure itself, load the embedded model, look at the local providers."""
@@ -208,12 +244,18 @@ class Gateway:
         return next((backend.name for backend in keyed if _signs(backend, request)), "")
 
     async def _keep_looking(self, every_s: float) -> None:
-        names = [
-            backend.name for backend in self.catalog.backends.values() if backend.local and not is_embedded(backend)
-        ]
-        while names:
+        """At local servers, and at those who do not work."""
+        while True:
             await asyncio.sleep(every_s)
-            await self.catalog.refresh(names)
+            await self.catalog.refresh(self._watched())
+
+    def _watched(self) -> list[str]:
+        shut = self.catalog.vitals.open_parts()
+        return [
+            name
+            for name, backend in self.catalog.backends.items()
+            if (backend.local or name in shut) and not is_embedded(backend)
+        ]
 
 
 def _response_store(config: Config, environ: Mapping[str, str], clock: SystemClock) -> ResponseStore:

@@ -35,7 +35,9 @@ class Budgeting:
 
     def __init__(self, config: Config, directory: Path, clock: Clock, processes: int = 1) -> None:
         self._config = config
-        self.pools = Pools(pools_of(config), zone)
+        self._configured = pools_of(config)
+        self._keys: Sequence[StoredKey] = ()
+        self.pools = Pools(self._configured, zone)
         self.ledger = ledger_of(config, directory)
         gateway = f"{os.getpid():x}-{secrets.token_hex(6)}"
         self._journals = directory / "journals"
@@ -56,10 +58,17 @@ class Budgeting:
         await tell_journals(self.ledger, self._journals)
         await self.courier.open()
 
+    def define(self, config: Config, pools: Sequence[Pool]) -> None:
+        """`pools` are those of the file from now on."""
+        self._config = config
+        self._configured = pools
+        self.adopt(self._keys)
+
     def adopt(self, keys: Iterable[StoredKey]) -> None:
         """Keys that have a budget of their own get a pool each, beside those of the file."""
-        pools = {pool.name: pool for pool in pools_of(self._config)}
-        for key in keys:
+        self._keys = tuple(keys)
+        pools = {pool.name: pool for pool in self._configured}
+        for key in self._keys:
             if key.terms.budget is not None:
                 pools[pool_of_key(key.id)] = _pool_of(key, key.terms.budget)
         self.pools.define(pools)

@@ -1,6 +1,7 @@
 """Keys, wired: who may call, who makes keys, and the pages where that is done."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -45,13 +46,13 @@ class KeyRoom:
             self._records, self.peppers, clock, {"default", *(pool.name for pool in config.budgets)}
         )
         self.ring = KeyRing(
-            StaticKeys([(key.token.reveal(), _principal(key)) for key in config.keys]) if config.keys else None,
+            configured_keys(config),
             self._records,
             self.peppers,
             clock,
             RingRules(grace_s=wanted.grace_s, required=wanted.required or not is_loopback(config.server.bind)),
         )
-        self.owners = KeyOwners({key.name: _principal(key) for key in config.keys}, self.ring, clock)
+        self.owners = KeyOwners(_by_name(config), self.ring, clock)
         self._strangers = Strangers(share(wanted.failures_per_minute, processes), clock)
         self.gate = Gate(self.ring, self._strangers)
         self._watch: asyncio.Task[None] | None = None
@@ -60,10 +61,17 @@ class KeyRoom:
         await self.ring.look()
         self._watch = asyncio.create_task(self.ring.watch())
 
-    def admin_app(self, metering: Metering) -> App:
+    def define(self, config: Config, keys: StaticKeys | None) -> None:
+        """`keys` are those of the file from now on; what is gone is refused at once."""
+        self._config = config
+        self.ring.configure(keys)
+        self.owners.configure(_by_name(config))
+        self.office.set_pools({"default", *(pool.name for pool in config.budgets)})
+
+    def admin_app(self, metering: Metering, *more: Route) -> App:
         """What the admin listener serves; but for the metrics nothing else does."""
         admin, config = Admin(self.office, self.ring, self.ring.look, self._clock), self._config.admin
-        routes = (*_admin_routes(admin), metering.route)
+        routes = (*_admin_routes(admin), metering.route, *more)
         if config.socket is not None:
             return App(routes, Gate(SocketKeys(), Strangers(0, self._clock)), watcher=metering)
         hosts = frozenset({config.bind.lower(), config.host.lower()} - {""})
@@ -81,6 +89,15 @@ def lasting_room(config: Config, directory: Path, clock: Clock) -> KeyRoom:
     if config.store.kind == "memory":
         raise ConfigError('store.kind is "memory": keys that are made here would be gone at once; use [[keys]]')
     return KeyRoom(config, directory, clock)
+
+
+def configured_keys(config: Config) -> StaticKeys | None:
+    """None where the file has none."""
+    return StaticKeys([(key.token.reveal(), _principal(key)) for key in config.keys]) if config.keys else None
+
+
+def _by_name(config: Config) -> Mapping[str, Principal]:
+    return {key.name: _principal(key) for key in config.keys}
 
 
 def _admin_routes(admin: Admin) -> tuple[Route, ...]:

@@ -29,5 +29,11 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     banner: str
 
 
+class Reload(msgspec.Struct, frozen=True, tag=True):
+    """Another `text` for the file of `Launch`. The parent has found it to be good."""
+
+    text: str
+
+
 FromWorker = Ready | Wanted
-ToWorker = Found | Fares
+ToWorker = Found | Fares | Reload

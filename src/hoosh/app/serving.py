@@ -2,8 +2,9 @@
 
 import gc
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import msgspec
 
 from hoosh import __version__
 from hoosh.app.place import Place
+from hoosh.app.reloading import Reloading, reload_on_signal, watching
 from hoosh.config.schema import Config
 from hoosh.http.door import DoorSettings
 from hoosh.http.listening import listen, listen_beside
@@ -31,10 +33,18 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     recording: Path | None = None
     place: Place = Place()
+    environ: Mapping[str, str] = os.environ
 
 
-async def serve_here(kind: "type[Gateway]", what: Serving, say: Callable[[str], None]) -> None:
-    """`say` gets what is to be told once it is ready. Raises HooshError."""
+async def serve_here(
+    kind: "type[Gateway]",
+    what: Serving,
+    say: Callable[[str], None],
+    known: Callable[["Gateway"], None] | None = None,
+) -> None:
+    """`say` gets what is to be told once it is ready, and `known` the gateway itself; who wants to know it, one of
+    several workers, also sees to its configuration. Raises HooshError.
+    """
     config, server = what.config, what.config.server
     set_up(config.logging.level, config.logging.format)
     file = RecordingFile(what.recording) if what.recording else None
@@ -58,14 +68,26 @@ async def serve_here(kind: "type[Gateway]", what: Serving, say: Callable[[str], 
             body_timeout_s=server.body_timeout_s,
         )
         notes = [f"{what.place.count} workers"] if is_shared else []
+        reloading = Reloading(gateway, what.path, what.environ, _tell_parent if known else None)
+        if known is None:
+            ends.callback(reload_on_signal(reloading.try_to))
+            if server.watch_config and what.path is not None:
+                ends.callback(watching(what.path, reloading.try_to))
         if config.admin.enabled and what.place.index == 0:
-            side = await administer(gateway.key_room.admin_app(gateway.metering), config.admin, door)
+            side = await administer(gateway.key_room.admin_app(gateway.metering, reloading.route), config.admin, door)
             ends.push_async_callback(side.stop)
             notes.append(f"administration on {side.place}")
         if what.recording:
             notes.append(f"recording to {what.recording}")
+        if known is not None:
+            known(gateway)
         say(_banner(gateway, f"http://{server.bind}:{listening.getsockname()[1]}", what.path, notes))
         await serve(gateway.app, listening, ServerSettings(door=door, drain_s=server.drain_s), gateway.drain)
+
+
+def _tell_parent() -> None:
+    """It then tells all workers, this one too."""
+    os.kill(os.getppid(), signal.SIGHUP)
 
 
 def _settle_memory() -> None:

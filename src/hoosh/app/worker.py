@@ -21,8 +21,9 @@ from pathlib import Path
 import msgspec
 
 from hoosh.app import Gateway, known_types
-from hoosh.app.launch import CLOSE_S, FromWorker, Launch, Ready, ToWorker
+from hoosh.app.launch import CLOSE_S, FromWorker, Launch, Ready, Reload, ToWorker
 from hoosh.app.place import Place
+from hoosh.app.reloading import refuse, tell
 from hoosh.app.serving import Serving, serve_here
 from hoosh.config.load import load_text
 from hoosh.config.schema import Config
@@ -66,24 +67,50 @@ async def _serve(config: Config, launch: Launch, lines: Iterator[bytes], answers
             os.write(answers, _encode(value) + b"\n")
 
     engines = {name: RemoteEngine(name, facts, say) for name, facts in launch.engines.items()}
+    ear = _Ear(launch, engines)
     loop = asyncio.get_running_loop()
     patience_s = config.server.drain_s + CLOSE_S
     threading.Thread(
         target=_listen,
-        args=(lines, lambda line: loop.call_soon_threadsafe(_told, engines, line), patience_s),
+        args=(lines, lambda line: loop.call_soon_threadsafe(ear.told, line), patience_s),
         daemon=True,
     ).start()
     place = Place(launch.index, launch.count, engines, Path(launch.counts) if launch.counts else None)
     path = Path(launch.path) if launch.path else None
-    await serve_here(Gateway, Serving(config=config, path=path, place=place), lambda banner: say(Ready(banner)))
+    what = Serving(config=config, path=path, place=place)
+    await serve_here(Gateway, what, lambda banner: say(Ready(banner)), ear.know)
 
 
-def _told(engines: Mapping[str, RemoteEngine], line: bytes) -> None:
-    match _hear(line):
-        case Found(model=model) as found:
-            engines[model].hear(found)
-        case Fares(model=model, state=state):
-            engines[model].state = state
+class _Ear:
+    """What the parent tells. A configuration may come before there is a gateway to take it."""
+
+    def __init__(self, launch: Launch, engines: Mapping[str, RemoteEngine]) -> None:
+        self._launch = launch
+        self._engines = engines
+        self._gateway: Gateway | None = None
+        self._text: str | None = None
+
+    def know(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        if self._text is not None:
+            self._reload(gateway, self._text)
+
+    def told(self, line: bytes) -> None:
+        match _hear(line):
+            case Found(model=model) as found:
+                self._engines[model].hear(found)
+            case Fares(model=model, state=state):
+                self._engines[model].state = state
+            case Reload(text):
+                self._text = text
+                if self._gateway is not None:
+                    self._reload(self._gateway, text)
+
+    def _reload(self, gateway: Gateway, text: str) -> None:
+        try:
+            tell(gateway.adopt(_config(msgspec.structs.replace(self._launch, text=text))))
+        except ConfigError as error:  # a secret's file may be gone since the parent looked
+            refuse(error)
 
 
 def _listen(lines: Iterator[bytes], pass_on: Callable[[bytes], object], patience_s: float) -> None:

@@ -18,15 +18,20 @@ from pathlib import Path
 import msgspec
 
 from hoosh.app.engines import preload, supervisors
-from hoosh.app.launch import CLOSE_S, COMMAND, FromWorker, Launch, Ready
+from hoosh.app.launch import CLOSE_S, COMMAND, FromWorker, Launch, Ready, Reload
 from hoosh.app.metering import shared_counts
 from hoosh.app.network import transport_settings
+from hoosh.app.reloading import refuse, reload_on_signal, watching
+from hoosh.config.checks import check_bind
+from hoosh.config.load import load_text, read
 from hoosh.config.schema import Config
+from hoosh.core.errors import ConfigError
 from hoosh.http.listening import reserve
 from hoosh.http.server import SIGNALS
 from hoosh.local.remote import Facts, Fares, Wanted, find
 from hoosh.local.store import ModelStore, default_root
 from hoosh.local.supervisor import Supervisor
+from hoosh.providers.registry import known_types
 from hoosh.telemetry.log import set_up
 from hoosh.transport.pool import HTTPTransport
 
@@ -87,6 +92,11 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
+
+    def reload(self, text: str) -> None:
+        """Also for those that are started again later."""
+        self._launch = msgspec.structs.replace(self._launch, text=text)
+        self.tell(Reload(text))
 
     def tell(self, value: object) -> None:
         process = self._process
@@ -152,13 +162,34 @@ async def serve_workers(plan: Plan, say: Callable[[str], None]) -> int:
             if chat is not None and config.embedded.preload:
                 loading.append(asyncio.create_task(preload(chat)))
 
+        async def reload() -> None:
+            try:
+                text = await asyncio.to_thread(_checked, plan)
+            except ConfigError as error:
+                refuse(error)
+                return
+            for worker in workers:
+                worker.reload(text)
+
+        ends = [reload_on_signal(reload)]
+        if server.watch_config and plan.path is not None:
+            ends.append(watching(plan.path, reload))
         try:
             return await _keep_all(workers, server.drain_s + CLOSE_S, ready)
         finally:
+            for end in ends:
+                end()
             for task in loading:
                 task.cancel()
             await asyncio.gather(*(engine.stop() for engine in engines.values()))
             await http.aclose()
+
+
+def _checked(plan: Plan) -> str:
+    """The file as it is now. Raises ConfigError where it is wrong."""
+    text = read(plan.path) if plan.path else ""
+    check_bind(load_text(text, plan.path, plan.environ, known_types()))
+    return text
 
 
 def _workers(plan: Plan, port: int, engines: Mapping[str, Supervisor], counts: Path | None) -> Sequence[Worker]:

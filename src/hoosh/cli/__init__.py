@@ -79,7 +79,7 @@ def serve(*, port: Port = None, bind: Bind = None, workers: Workers = None, conf
 
         plan = Plan(config=loaded, path=path, text=read(path) if path else "", environ=environ)
         return run(lambda: serve_workers(plan, write))
-    _serve(loaded, path)
+    _serve(loaded, path, environ=environ)
     return 0
 
 
@@ -106,11 +106,14 @@ def _servable(config: Path | None, environ: Mapping[str, str]) -> "tuple[Config,
     return loaded, path
 
 
-def _serve(config: "Config", path: Path | None, recording: Path | None = None) -> None:
+def _serve(
+    config: "Config", path: Path | None, recording: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> None:
     from hoosh.app import Gateway  # noqa: PLC0415
     from hoosh.app.serving import Serving, serve_here  # noqa: PLC0415
 
-    run(lambda: serve_here(Gateway, Serving(config=config, path=path, recording=recording), write))
+    what = Serving(config=config, path=path, recording=recording, environ=environ)
+    run(lambda: serve_here(Gateway, what, write))
 
 
 @Parameter(name="*")

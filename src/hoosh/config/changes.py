@@ -8,7 +8,18 @@ from hoosh.config.schema import Config
 from hoosh.config.secret import Secret
 
 # What a gateway is made of at its start, and keeps until its end: sockets, stores, engines, files.
-FIXED = ("server", "keys_store", "admin", "network", "store", "discovery", "embedded", "responses", "batches", "logging")
+FIXED = (
+    "server",
+    "keys_store",
+    "admin",
+    "network",
+    "store",
+    "discovery",
+    "embedded",
+    "responses",
+    "batches",
+    "logging",
+)
 
 
 class Changes(msgspec.Struct, frozen=True):

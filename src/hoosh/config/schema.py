@@ -38,6 +38,10 @@ class ServerConfig(Table, frozen=True):
             "answer is read to the end (64 at a time, 30 s at most) and charged as the provider says."
         ),
     ] = "cancel"
+    watch_config: Annotated[
+        bool,
+        Meta(description="Whether the configuration is read again when its file changes; by SIGHUP it always is."),
+    ] = False
     workers: Annotated[
         int,
         Meta(

@@ -5,7 +5,7 @@ process that runs the batch when its first line is asked, and each call takes it
 the part that was begun is held again as far as the budget still has room.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -20,7 +20,9 @@ from hoosh.ports import Ledger
 
 
 class BatchHolds:
-    def __init__(self, cashier: Cashier, router: Router, escrow: Escrow, ledger: Ledger, courier: Courier) -> None:
+    def __init__(
+        self, cashier: Callable[[], Cashier], router: Router, escrow: Escrow, ledger: Ledger, courier: Courier
+    ) -> None:
         self._cashier = cashier
         self._router = router
         self._escrow = escrow
@@ -32,12 +34,12 @@ class BatchHolds:
 
         Raises HooshError where the line would be refused.
         """
-        terms = self._cashier.terms(call)
+        terms = self._cashier().terms(call)
         if not terms.is_capped:
             return (), Amount()
         reach = self._router.within_reach(call, terms)
         backends = ((target, self._router.backends[target.provider]) for target in reach)
-        return terms.pools, self._cashier.bound(call, backends)
+        return terms.pools, self._cashier().bound(call, backends)
 
     async def accept(self, holds: Sequence[Hold]) -> None:
         """All of them or none. Raises: BudgetExceeded, StoreFailed."""

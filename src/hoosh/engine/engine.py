@@ -67,6 +67,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     retries: RetryBudget
     settler: Settler
     clock: Clock
+    generation: int = 1  # of the configuration
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -285,6 +286,7 @@ class _Passage:
             (b"x-hoosh-model", _header(target.model)),
             (b"x-hoosh-attempts", b"%d" % opened.attempt.n),
             (b"x-hoosh-route", account.decision.told if account.decision else b""),
+            (b"x-hoosh-config", b"%d" % self._world.generation),
             (b"server-timing", b"first-event;dur=%.2f" % (total_ns / 1e6)),
         ]
         if opened.output_tokens:

@@ -39,8 +39,11 @@ class KeyOffice:
         self._records = records
         self._peppers = peppers
         self._clock = clock
-        self._pools = frozenset(pools)
+        self.set_pools(pools)
         self._one_change = asyncio.Lock()
+
+    def set_pools(self, pools: Collection[str]) -> None:
+        self._pools = frozenset(pools)
 
     async def create(self, terms: KeyTerms) -> MadeKey:
         """Raises: BadRequest, StoreFailed."""

@@ -16,6 +16,9 @@ class KeyOwners:
         self._ring = ring
         self._clock = clock
 
+    def configure(self, configured: Mapping[str, Principal]) -> None:
+        self._configured = configured
+
     def find(self, key_id: str) -> Principal:
         """Raises: Unauthorized, StoreFailed."""
         found = self._configured.get(key_id)

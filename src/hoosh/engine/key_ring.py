@@ -71,6 +71,12 @@ class KeyRing:
         self._asks = configured is not None or rules.required
         self._is_down = False
 
+    def configure(self, configured: Keys | None) -> None:
+        """These are the configuration's from now on. Where there were keys one is asked for, also if none is left."""
+        self._configured = configured
+        self._asks = self._asks or configured is not None
+        self._memo = {given: known for given, known in self._memo.items() if known.digest}
+
     def identify(self, token: str | None) -> Principal:
         if not self._asks:
             if self._version < 0:  # perhaps there are keys

@@ -42,7 +42,8 @@ class PoolState:
         self.desk.cap(limit, self.window.since_s, hard=self.pool.hard)
 
     def change(self, pool: Pool, zone: tzinfo) -> None:
-        """The pool was defined anew; what is held goes on."""
+        """The pool was defined anew; what is held goes on, what is free is leased again under the new ceiling."""
+        self.desk.give_up_free()
         self.pool = pool
         self._zone = zone
         self._at_s = -1
