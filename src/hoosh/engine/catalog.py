@@ -8,12 +8,24 @@ import msgspec
 
 from hoosh.core.asked import Operation
 from hoosh.core.call import Wishes
-from hoosh.core.errors import BadUpstream, HeldBack, HooshError, UpstreamError
+from hoosh.core.errors import (
+    BadUpstream,
+    ConnectFailed,
+    EmptyStream,
+    HeldBack,
+    HooshError,
+    Idle,
+    NoFirstEvent,
+    Reset,
+    Truncated,
+    UpstreamError,
+)
 from hoosh.core.plan import Plan, Target
 from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.engine.backend import Backend
 from hoosh.policy.choose import Offer, Wanted, choose
 from hoosh.policy.globs import serves
+from hoosh.policy.hidden_keys import hide_key
 from hoosh.policy.scopes import within
 from hoosh.ports import Clock, Transport
 
@@ -22,6 +34,8 @@ MAX_LIST_BYTES = 16 << 20
 # A provider is called down after this many failures in a row.
 DOWN_AFTER = 3
 MAX_PLANS = 1024
+# What calls end in that is worded here. A provider's words may repeat the prompt, and others read the health page.
+OWN_WORDS = (ConnectFailed, EmptyStream, Idle, NoFirstEvent, Reset, Truncated)
 
 
 class Standing:
@@ -104,17 +118,19 @@ class Catalog:
     def failed(self, target: Target, error: HooshError) -> None:
         """Only what says something of the provider counts; a refused request does not, nor our own limit."""
         if isinstance(error, UpstreamError) and error.verdict != "stop" and not isinstance(error, HeldBack):
-            self._note_failure(self._standings[target.provider], error)
+            own = isinstance(error, OWN_WORDS)
+            told = error.message if own else f"{error.code} (the provider answered {error.upstream_status or 'so'})"
+            self._note_failure(self._standings[target.provider], told)
 
     async def refresh(self, names: Sequence[str]) -> None:
         """Ask the named backends for their models, all at once. A failure is noted, not raised; the last list stays."""
         await asyncio.gather(*(self._probe(self.backends[name]) for name in names))
         self._publish()
 
-    def _note_failure(self, standing: Standing, error: UpstreamError) -> None:
+    def _note_failure(self, standing: Standing, told: str) -> None:
         before = standing.status
         standing.failures += 1
-        standing.last_error = error.message
+        standing.last_error = told
         if standing.status != before:
             self._publish()
 
@@ -124,8 +140,8 @@ class Catalog:
         try:
             models = await list_models(self._transport, backend)
         except HooshError as error:
-            failed = error if isinstance(error, UpstreamError) else BadUpstream(error.message)
-            self._note_failure(standing, failed)
+            hide_key(error, backend.auth)
+            self._note_failure(standing, error.message)
         else:
             standing.models = tuple(model for model in models if serves(model, backend.models))
             standing.seen, standing.failures, standing.last_error = True, 0, ""

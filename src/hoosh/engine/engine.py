@@ -33,6 +33,7 @@ from hoosh.engine.limiting import Limiting
 from hoosh.engine.settler import Settler
 from hoosh.policy.attempts import attempts
 from hoosh.policy.estimate import input_guess
+from hoosh.policy.hidden_keys import hide_key
 from hoosh.ports import Clock, Permit, Reply, Sink, Transport
 from hoosh.providers.quirks import limit_output
 
@@ -92,6 +93,8 @@ class Engine:
             await self._relay(account, plan, dialect, sink)
             account.outcome = Outcome.CANCELLED if account.has_left else Outcome.OK
         except HooshError as error:
+            if account.attempt is not None:
+                hide_key(error, self._world.catalog.backends[account.attempt.target.provider].auth)
             account.error = error
             refused = account.attempt is None or isinstance(error, ClientError)
             account.outcome = Outcome.REJECTED if refused else Outcome.FAILED
@@ -143,6 +146,7 @@ class Engine:
                 opened = await self._try(account, backend, attempt, held)
             except UpstreamError as failed:
                 error = failed
+                hide_key(error, backend.auth)
             else:
                 account.first_event_ns = self._world.clock.monotonic_ns()
                 return opened

@@ -13,6 +13,7 @@ from hoosh.dialects.ollama.chat import NAME
 from hoosh.engine.backend import Backend
 from hoosh.engine.catalog import Catalog
 from hoosh.http.request import Limits
+from hoosh.policy.hidden_keys import hide_key
 from hoosh.ports import Reply, Transport
 
 # A page waits this long for the slowest of them.
@@ -128,4 +129,5 @@ def is_ollama(backend: Backend) -> bool:
 def refused(backend: Backend, status: int, body: bytes, model: str) -> HooshError:
     """The server's own words. What it does not have is the client's mistake."""
     error = backend.provider.dialect.refusal(status, {}, body)
+    hide_key(error, backend.auth)
     return UnknownModel(error.message or f"model '{model}' not found", param="model") if status == 404 else error
