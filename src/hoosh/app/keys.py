@@ -44,7 +44,8 @@ class KeyRoom:
             RingRules(grace_s=wanted.grace_s, required=wanted.required or not is_loopback(config.server.bind)),
         )
         self._strangers = Strangers(share(wanted.failures_per_minute, processes), clock)
-        self.gate = Gate(self.ring, self._strangers)
+        names = frozenset({config.server.host.lower()} - {""})
+        self.gate = Gate(self.ring, self._strangers, open_hosts=names)
         self._watch: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
