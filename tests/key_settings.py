@@ -60,11 +60,18 @@ async def by_name(built: Any) -> object:
     return wire.status
 
 
+async def by_a_name_without_a_key(built: Any) -> object:
+    wire = MemoryWire()
+    await built.gateway.app(Exchange("GET", "/v1/models", {b"host": b"gate.example"}, wire))
+    return wire.status
+
+
 def grace(built: Any) -> object:
     return built.gateway.keys._rules.grace_s
 
 
 ROWS: tuple[tuple[str, str, str, Look, object, object], ...] = (
+    ("server.host", QUIET, QUIET + "[server]\nhost = 'gate.example'\n", by_a_name_without_a_key, 403, 200),
     ("keys.owner", KEYED, KEYED + "owner = 'Ada'\n", who("owner"), "", "Ada"),
     ("keys.agents", KEYED, KEYED + "agents = ['x']\n", who("agents"), (), ("x",)),
     ("keys.models", KEYED, KEYED + "models = ['x']\n", who("models"), (), ("x",)),

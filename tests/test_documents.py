@@ -61,3 +61,27 @@ def test_configuration_in_a_document_is_right(document: str, text: str, tmp_path
 
 def test_the_bench_configuration_is_right() -> None:
     load(ROOT / "bench" / "hoosh.toml", {}, known_types())
+
+
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+def test_each_test_that_a_document_names_is_there() -> None:
+    named = {found for path in DOCUMENTS for found in NAMED.findall(path.read_text("utf-8"))}
+    assert len(named) > 50
+    missing = [f"{file}::{name}" for file, name in named if not _has_test(ROOT / file, name)]
+    assert missing == []
+
+
+def test_each_row_of_what_holds_names_a_test_and_each_security_test_is_named() -> None:
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    rows = [line for line in page.split("## What holds")[1].splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.startswith(("| against |", "|---"))]
+    assert len(rows) > 30
+    assert [row for row in rows if not NAMED.search(row)] == []
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_security_*.py")}
+    assert files <= {file for file, _ in NAMED.findall(page)}
+
+
+def _has_test(file: Path, name: str) -> bool:
+    return file.is_file() and re.search(rf"^def {name}\(", file.read_text("utf-8"), re.MULTILINE) is not None

@@ -161,7 +161,7 @@ def test_a_client_that_leaves_ends_the_providers_work(
 ) -> None:
     fake.hung_up.clear()
     body = json.dumps({"model": model, "prompt": "Hi", "stream": stream}).encode()
-    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     seen, got = len(fake.bodies), b""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head % (PATH.encode(), len(body)) + body)

@@ -137,7 +137,7 @@ def test_what_is_used_is_what_is_charged(gateway: Running) -> None:
 def test_a_client_that_leaves_ends_the_providers_work(gateway: Running, fake: Provider) -> None:
     fake.hung_up.clear()
     body = b'{"model": "silent", "input": "a"}'
-    head = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     seen = len(fake.bodies)
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head % (PATH.encode(), len(body)) + body)

@@ -248,7 +248,7 @@ def test_over_its_unix_socket_the_owner_needs_no_key(fake: Provider, tmp_path: P
     left.bind(str(path))
     left.close()  # as a process that was killed leaves it
     admin = f'[admin]\nenabled = true\nsocket = "{path}"\n'
-    request = b"GET /admin/keys HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    request = b"GET /admin/keys HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     with serving(tmp_path, one_provider(fake.url) + admin) as gateway:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with socket.socket(socket.AF_UNIX) as client:

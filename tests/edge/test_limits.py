@@ -137,7 +137,7 @@ def test_a_model_at_its_limit_is_not_the_callers_fault(gateway: Running) -> None
 
 def test_a_place_is_free_again_when_its_client_is_gone(fake: Provider, gateway: Running) -> None:
     body = json.dumps({"model": "slow", "messages": HI, "stream": True}).encode()
-    head = f"POST {DIALECTS['chat'][0]} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token('single')}\r\n"
+    head = f"POST {DIALECTS['chat'][0]} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token('single')}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     fake.hung_up.clear()
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:

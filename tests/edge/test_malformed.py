@@ -85,24 +85,27 @@ def test_null_content_beside_tool_calls_is_well_formed(gateway: Running) -> None
 
 
 def test_eleven_megabytes_are_refused_by_their_length_alone(gateway: Running) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 11534336\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 11534336\r\n\r\n"
     check(Answer(gateway.raw(head + b"x")), 413, "body", "larger than 10485760 bytes")
 
 
 def test_eleven_megabytes_in_chunks_are_refused_too(gateway: Running) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
     chunk = b"80000\r\n" + b" " * 0x80000 + b"\r\n"
     check(Answer(gateway.raw(head + chunk * 21)), 413, "body", "larger than 10485760 bytes")
 
 
 def test_a_slow_body(gateway: Running) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 99\r\n\r\n{"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 99\r\n\r\n{"
     check(Answer(gateway.raw(head)), 408, None, "the request body did not arrive within 1 s")
 
 
 def test_half_a_head(gateway: Running) -> None:
     check(
-        Answer(gateway.raw(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-ha")), 408, None, "head did not arrive"
+        Answer(gateway.raw(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx-ha")),
+        408,
+        None,
+        "head did not arrive",
     )
 
 
@@ -111,7 +114,7 @@ def test_a_connection_that_says_nothing(gateway: Running) -> None:
 
 
 def test_a_head_that_is_too_large(gateway: Running) -> None:
-    head = b"GET /v1/health HTTP/1.1\r\nhost: x\r\nx-big: " + b"a" * 40_000
+    head = b"GET /v1/health HTTP/1.1\r\nhost: localhost\r\nx-big: " + b"a" * 40_000
     check(Answer(gateway.raw(head)), 431, None, "head is larger than 32768 bytes")
 
 
@@ -128,7 +131,7 @@ def test_a_head_that_is_too_large(gateway: Running) -> None:
     ],
 )
 def test_ambiguous_framing(gateway: Running, lines: bytes) -> None:
-    data = gateway.raw(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n" + lines + b"\r\n\r\n{}")
+    data = gateway.raw(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n" + lines + b"\r\n\r\n{}")
     assert data.count(b"HTTP/1.1 4") == 1
     check(Answer(data), 400, None, "not a valid HTTP/1.1 request")
 

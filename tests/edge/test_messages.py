@@ -200,7 +200,9 @@ def test_a_client_that_leaves_ends_the_providers_work(gateway: Running, fake: Pr
     fake.hung_up.clear()
     seen = len(fake.bodies)
     body = json.dumps(least(model=name, stream=True)).encode()
-    head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = (
+        b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head % len(body) + body)
         got = b""

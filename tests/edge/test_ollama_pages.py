@@ -174,7 +174,7 @@ def test_pulling_is_the_servers_business(client: ollama.Client, behind: OllamaSe
 
 def test_a_client_that_leaves_ends_a_pull(gateway: Running, behind: OllamaServer) -> None:
     body = b'{"model":"endless"}'
-    head = b"POST /api/pull HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST /api/pull HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head % len(body) + body)
         got = b""
@@ -276,7 +276,7 @@ def test_a_client_that_leaves_ends_the_providers_work(
     fake.hung_up.clear()
     seen = len(fake.bodies)
     body = json.dumps(asked).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head.encode() + body)
         if "silent" in path or asked.get("model") == "silent":

@@ -344,7 +344,7 @@ def test_a_client_that_leaves_while_its_answer_is_recorded(tmp_path: Path) -> No
         )
         with running(tmp_path, "record", str(file), "--port", "0", "--config", str(config)) as gateway:
             body = json.dumps({"model": "slow", "messages": HI, "stream": True}).encode()
-            head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+            head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
             with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:
                 connection.sendall(head % len(body) + body)
                 got = b""

@@ -229,7 +229,7 @@ def begin(gateway: Running, model: str) -> tuple[socket.socket, str]:
     """A stream whose first words have come, and the response's id."""
     body = json.dumps({"model": model, "input": "some words", "stream": True}).encode()
     head = (
-        f"POST /v1/responses HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {LAPTOP}\r\n"
+        f"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {LAPTOP}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S)

@@ -75,9 +75,7 @@ def _leave(gateway: Running, fake: Provider, value: object, after: bytes) -> Non
     fake.hung_up.clear()
     seen = len(fake.bodies)
     body = json.dumps(value).encode()
-    head = (
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    )
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head % len(body) + body)
         got = b""

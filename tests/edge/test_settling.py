@@ -125,7 +125,7 @@ class House(NamedTuple):
         self.fake.is_held.clear()
         self.fake.hung_up.clear()
         body = json.dumps(self.body(stream=stream, hold=after)).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
         with socket.create_connection(("127.0.0.1", self.gateway.port), PATIENCE_S) as line:
             line.sendall(f"{head}content-type: application/json\r\n\r\n".encode() + body)
             seen = b""
@@ -210,7 +210,7 @@ def test_the_end_of_a_gateway_that_drains_settles_what_it_still_reads(tmp_path: 
         with serving(tmp_path, config) as gateway:
             body = json.dumps({"model": "silent", "messages": [{"role": "user", "content": "Hi"}]}).encode()
             with socket.create_connection(("127.0.0.1", gateway.port), PATIENCE_S) as line:
-                head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+                head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
                 line.sendall(f"{head}content-type: application/json\r\n\r\n".encode() + body)
                 deadline = time.monotonic() + PATIENCE_S
                 while not fake.bodies:

@@ -24,6 +24,7 @@ from edge.fake_upstream import (
 )
 from hoosh.core.errors import ConfigError, ConnectFailed
 from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.transport.dial import Dialer
 from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.settings import TransportSettings
 
@@ -206,3 +207,11 @@ def test_a_reader_that_does_not_read_stops_a_provider_over_tls(loop: Loop, certi
             await transport.aclose()
 
     run_on(loop, main())
+
+
+def test_tls_is_1_2_or_later_and_always_verified(loop: Loop, certificates: Certificates) -> None:
+    for ca_file in ("", certificates.ca):
+        context = Dialer(ca_file)._context()
+        assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname

@@ -54,7 +54,8 @@ class KeyRoom:
         )
         self.owners = KeyOwners(_by_name(config), self.ring, clock)
         self._strangers = Strangers(share(wanted.failures_per_minute, processes), clock)
-        self.gate = Gate(self.ring, self._strangers)
+        names = frozenset({config.server.host.lower()} - {""})
+        self.gate = Gate(self.ring, self._strangers, open_hosts=names)
         self._watch: asyncio.Task[None] | None = None
 
     async def open(self) -> None:

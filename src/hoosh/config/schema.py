@@ -24,6 +24,12 @@ _TIMEOUTS = Timeouts()
 class ServerConfig(Table, frozen=True):
     bind: Annotated[str, Meta(description="Address to listen on. Off loopback, keys are required.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes any free one.")] = 8088
+    host: Annotated[
+        str,
+        Meta(
+            description="Name that it may be called by without a key, besides loopback's.", examples=["ai.example.com"]
+        ),
+    ] = ""
     body_limit_bytes: Annotated[Bytes, Meta(description="Largest request body; more is answered 413.")] = 10_485_760
     header_timeout_s: Annotated[Seconds, Meta(description="Time for a client to send its request's head.")] = 10.0
     body_timeout_s: Annotated[Seconds, Meta(description="Time for a client to send its request's body.")] = 60.0

@@ -245,7 +245,13 @@ def one_line(data: bytes) -> bytes:
     """The same JSON text on one line, whoever splits it: a model's own text within it may have line ends between its
     tokens, and Python's `splitlines`, which many clients read lines with, ends one at three signs more.
     """
-    data = data.replace(b"\n", b" ").replace(b"\r", b" ")
+    return no_odd_ends(data.replace(b"\n", b" ").replace(b"\r", b" "))
+
+
+def no_odd_ends(data: bytes) -> bytes:
+    """JSON, or frames of it, without the signs that end a line for Python and for nobody else: "data: [DONE]" after one
+    of them would end a stream for such a reader. They stand in texts only, and there JSON has another spelling of them.
+    """
     if data.isascii():
         return data
     for sign, escaped in _LINE_ENDS:

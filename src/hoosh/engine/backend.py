@@ -51,6 +51,11 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
                 first = first or tongue
         return first
 
+    @property
+    def secrets(self) -> Headers:
+        """All headers that hold a key."""
+        return tuple(header for auth in self.auths for header in auth)
+
     def signed(self, request: WireRequest, key: int) -> WireRequest:
         """The key, one of several perhaps, is added last, for this base URL only."""
         if not self.auths:

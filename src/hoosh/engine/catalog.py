@@ -18,6 +18,7 @@ from hoosh.core.errors import (
 from hoosh.engine.backend import Backend
 from hoosh.policy.choose import Offer
 from hoosh.policy.globs import serves
+from hoosh.policy.hidden_keys import hide_key, in_our_words
 from hoosh.ports import Clock, Transport
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Catalog:
         standing = self._standings.get(ticket.target.provider)
         if standing is not None and isinstance(error, UpstreamError) and not isinstance(error, Refused | HeldBack):
             standing.failures += 1
-            standing.last_error = error.message
+            standing.last_error = in_our_words(error)
 
     async def refresh(self, names: Sequence[str]) -> None:
         """Ask the named backends for their models, all at once. A failure is noted, not raised; the last list stays."""
@@ -109,6 +110,7 @@ class Catalog:
         try:
             models = await list_models(self._transport, backend)
         except HooshError as error:
+            hide_key(error, backend.secrets)
             failed = error if isinstance(error, UpstreamError) else BadUpstream(error.message)
             standing.failures += 1
             standing.last_error = failed.message

@@ -40,6 +40,7 @@ from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
 from hoosh.policy.attempts import attempts
 from hoosh.policy.estimate import input_guess
+from hoosh.policy.hidden_keys import hide_key
 from hoosh.policy.retry_budget import RetryBudget
 from hoosh.ports import Clock, Observer, Permit, Reply, Sink, Transport
 from hoosh.providers.quirks import limit_output
@@ -139,6 +140,14 @@ class _Passage:
         self._backends = world.router.backends  # those that were chosen from, whoever is configured later
 
     async def relay(self, dialect: ClientDialect, sink: Sink) -> None:
+        try:
+            await self._relay(dialect, sink)
+        except UpstreamError as error:
+            if self._account.attempt is not None:
+                hide_key(error, self._backends[self._account.attempt.target.provider].secrets)
+            raise
+
+    async def _relay(self, dialect: ClientDialect, sink: Sink) -> None:
         account, world = self._account, self._world
         async with AsyncExitStack() as held:
             opened = await self._open(held)
@@ -180,6 +189,7 @@ class _Passage:
                 opened = await self._try(attempt, held, began_ns)
             except UpstreamError as failed:
                 error = failed
+                hide_key(error, self._backends[attempt.target.provider].secrets)
             else:
                 account.first_event_ns = world.clock.monotonic_ns()
                 if account.ticket is not None:

@@ -30,6 +30,7 @@ from hoosh.core.errors import (
 from hoosh.core.plan import Target
 from hoosh.core.routing import WELL, Vital
 from hoosh.policy.breaker import Breaker, BreakerRules
+from hoosh.policy.hidden_keys import in_our_words
 from hoosh.policy.latency import PeakEwma
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Vitals:
         if worst is None:
             return Vital("", 0.0, False, in_flight, latency_s) if in_flight or latency else WELL
         breaker, wait_ns = worst
-        return Vital(breaker.reason, wait_ns / 1e9, breaker.is_resting, in_flight, latency_s)
+        return Vital(breaker.reason, wait_ns / 1e9, breaker.is_resting and breaker.is_limit, in_flight, latency_s)
 
     def began(self, target: Target) -> Ticket:
         """An attempt begins; `ended` must follow. Raises CircuitOpen where another one is finding out."""
@@ -180,9 +181,9 @@ class Vitals:
                 row = self._throttled[part] = self._throttled.get(part, 0) + 1
                 if told_s is not None or row >= UNTOLD_429:
                     for_s = 2.0 ** min(row - UNTOLD_429, 8) if told_s is None else told_s
-                    self._rest(part, target, min(for_s, MAX_REST_S), "rate limited")
+                    self._rest(part, target, min(for_s, MAX_REST_S), "rate limited", is_limit=True)
             case Overloaded() if told_s is not None:
-                self._rest((provider, model, ""), target, min(told_s, MAX_REST_S), "overloaded")
+                self._rest((provider, model, ""), target, min(told_s, MAX_REST_S), "overloaded", is_limit=True)
             case CredentialRefused():
                 self._rest((provider, "", key), target, KEY_REST_S, "its key is refused")
             case OutOfCredit():
@@ -200,13 +201,13 @@ class Vitals:
         if latency is not None:
             latency.fail(now_ns)
         breaker = self._breaker(part, target.local)
-        if breaker.fail(now_ns, error.message, is_probe=part in ticket.probes):
+        if breaker.fail(now_ns, in_our_words(error), is_probe=part in ticket.probes):
             log.warning("%s: not asked for a while: %s", _name(part), breaker.reason)
 
-    def _rest(self, part: Part, target: Target, for_s: float, reason: str) -> None:
+    def _rest(self, part: Part, target: Target, for_s: float, reason: str, *, is_limit: bool = False) -> None:
         """What is near rests shortly, whatever it says."""
         for_s = min(for_s, LOCAL_S) if target.local else for_s
-        self._breaker(part, target.local).rest(self._clock.monotonic_ns(), for_s, reason)
+        self._breaker(part, target.local).rest(self._clock.monotonic_ns(), for_s, reason, is_limit=is_limit)
 
     def _breaker(self, part: Part, local: bool) -> Breaker:  # noqa: FBT001 - of whom
         breaker = self._breakers.get(part)

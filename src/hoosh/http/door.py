@@ -19,10 +19,11 @@ from math import inf
 import httptools
 import msgspec
 
-from hoosh.core.errors import BadRequest, HooshError, RequestTimeout, TooLarge
+from hoosh.core.errors import BadRequest, HooshError, RequestTimeout
 from hoosh.core.turned_away import TurnedAway
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.http.exchange import Exchange
+from hoosh.http.framing import ALONE, MAX_HEADERS, MAX_TARGET_BYTES, excess, flaw, framing, head_too_large
 from hoosh.http.head import CLOSE, date_line, path_of, render
 from hoosh.http.request import new_id
 from hoosh.http.routes import Watcher
@@ -36,13 +37,6 @@ MAX_WAITING = 128
 # A client that was told of an error may still be sending; closing at once would reset the connection under the answer.
 LINGER_S = 2.0
 SWEEP_S = 0.25
-# Headers of which two would make two readings.
-ALONE = frozenset((b"host", b"transfer-encoding", b"content-length"))
-
-
-class HeadTooLarge(TooLarge):
-    status = 431
-    code = "request_headers_too_large"
 
 
 class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +68,11 @@ class Door(asyncio.Protocol):
         "_is_in_head",
         "_is_paused",
         "_is_reframing",
+        "_is_running",
         "_loop",
         "_parser",
         "_refusal",
+        "_repeats",
         "_stage",
         "_target",
         "_task",
@@ -102,6 +98,7 @@ class Door(asyncio.Protocol):
         self._incoming: Turn | None = None  # whose body the parser is in
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
+        self._repeats = 0
         self._is_in_head = False
         self._head_bytes = 0
         self._held_bytes = 0
@@ -109,6 +106,7 @@ class Door(asyncio.Protocol):
         self._is_paused = False
         self._declined = b""  # how the body is framed that came beside an offer to upgrade
         self._is_reframing = False
+        self._is_running = False
         self._stage = Stage.HEAD
         self.deadline = inf
         self.is_slow = False
@@ -140,7 +138,7 @@ class Door(asyncio.Protocol):
             except httptools.HttpParserError as error:
                 self._fail_message(str(error).lower().rstrip("."))
         if self._is_in_head and self._head_bytes > self._doors.settings.head_limit_bytes:
-            self._fail(self._too_large())
+            self._fail(self._excess() or head_too_large(self._doors.settings.head_limit_bytes))
         if self._held_bytes > BUFFER_BYTES and not self._is_paused and not self._is_deaf:
             self._is_paused = True
             self._transport.pause_reading()
@@ -159,7 +157,7 @@ class Door(asyncio.Protocol):
         if self._task is None:
             self._doors.forget(self)
         elif self._turn is not None and not self._turn.ended:
-            self._task.cancel()
+            self._cancel(self._turn, self._task)
 
     def pause_writing(self) -> None:
         self.is_slow = True
@@ -179,9 +177,9 @@ class Door(asyncio.Protocol):
         """Httptools takes a body beside an offer for the next protocol's bytes. Told once more how it is framed, and
         of no offer, a new parser reads it. The JDK's client offers HTTP/2 so with its first request.
         """
-        framing, self._declined = self._declined, b""
+        framed, self._declined = self._declined, b""
         self._is_reframing = True
-        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framed)
         self._is_reframing = False
 
     def on_message_begin(self) -> None:
@@ -190,6 +188,7 @@ class Door(asyncio.Protocol):
         self._is_in_head = True
         self._target = b""
         self._headers = {}
+        self._repeats = 0
 
     def on_url(self, target: bytes) -> None:
         self._target += target
@@ -202,6 +201,8 @@ class Door(asyncio.Protocol):
             self._headers[name] = value
         elif name in ALONE:
             self._fail_message(f"more than one {name.decode()}")
+        else:
+            self._repeats += 1
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
@@ -209,14 +210,15 @@ class Door(asyncio.Protocol):
         if self._is_deaf or self._is_reframing:
             return
         parser, headers = self._parser, self._headers
-        if flaw := _flaw(parser, headers):
-            self._fail_message(flaw)
+        if what := flaw(parser, headers):
+            self._fail_message(what)
             return
-        if suspect and self._size() > self._doors.settings.head_limit_bytes:
-            self._fail(self._too_large())
+        suspect = suspect or len(headers) + self._repeats > MAX_HEADERS or len(self._target) > MAX_TARGET_BYTES
+        if suspect and (too_much := self._excess()):
+            self._fail(too_much)
             return
         if parser.should_upgrade():
-            self._declined = _framing(headers)
+            self._declined = framing(headers)
         turn = self._incoming = Turn(self, parser.get_method(), self._target, headers)
         if parser.get_http_version() == "1.0":
             turn.modern = False
@@ -297,13 +299,21 @@ class Door(asyncio.Protocol):
 
     def _begin(self, turn: Turn) -> None:
         self._turn = turn
+        self._is_running = False
         self._task = self._loop.create_task(self._run(turn))
 
     async def _run(self, turn: Turn) -> None:
+        self._is_running = True
         try:
             path, query = path_of(turn.target)
             await self._doors.app(Exchange(turn.method.decode(), path, turn.headers, turn, query))
         finally:
+            self._end(turn)
+
+    def _cancel(self, turn: Turn, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step runs not even its `finally`."""
+        task.cancel()
+        if not self._is_running:
             self._end(turn)
 
     def _end(self, turn: Turn) -> None:
@@ -367,7 +377,7 @@ class Door(asyncio.Protocol):
         self._refusal = error
         incoming, self._incoming = self._incoming, None
         if incoming is not None and incoming is self._turn and self._task is not None:
-            self._task.cancel()  # it waits for what will not come; its end tells the client
+            self._cancel(incoming, self._task)  # it waits for what will not come; its end tells the client
             return
         if incoming is not None:
             self._waiting.remove(incoming)
@@ -397,12 +407,10 @@ class Door(asyncio.Protocol):
         self._enter(Stage.CLOSE, inf)
         self._transport.close()
 
-    def _size(self) -> int:
-        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers.items())
-
-    def _too_large(self) -> HooshError:
-        limit_bytes = self._doors.settings.head_limit_bytes
-        return HeadTooLarge(f"the request head is larger than {limit_bytes} bytes")
+    def _excess(self) -> HooshError | None:
+        """What is too much of the head, as far as it is here."""
+        count = len(self._headers) + self._repeats
+        return excess(self._target, self._headers, count, self._doors.settings.head_limit_bytes)
 
 
 class Doors:
@@ -471,23 +479,3 @@ class Doors:
             if door.deadline <= now:
                 door.is_late()
         self._timer = self.loop.call_later(SWEEP_S, self._sweep)
-
-
-def _flaw(parser: httptools.HttpRequestParser, headers: dict[bytes, bytes]) -> str:
-    """What llhttp lets pass and two servers could read in two ways."""
-    version = parser.get_http_version()
-    if version not in ("1.1", "1.0"):
-        return f"version {version}"
-    if version == "1.1" and b"host" not in headers:
-        return "no host"
-    if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-        return "a transfer-encoding other than chunked"
-    return ""
-
-
-def _framing(headers: dict[bytes, bytes]) -> bytes:
-    """The header that tells where a body ends, b"" where there is none. Both at once never come here."""
-    if b"transfer-encoding" in headers:
-        return b"transfer-encoding: chunked"
-    length = headers.get(b"content-length", b"0")
-    return b"content-length: " + length if length.strip(b"0") else b""

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
+from hoosh.core.asked import ChatRequest, CompleteRequest, Request
 from hoosh.core.call import Call, Wishes
+from hoosh.core.errors import BadRequest
 from hoosh.core.principal import Principal
 from hoosh.core.wire import Headers
 from hoosh.dialects import ClientDialect
@@ -12,10 +14,15 @@ from hoosh.engine.draining import Drains
 from hoosh.engine.engine import Engine
 from hoosh.http.exchange import Exchange
 from hoosh.http.limit_headers import limit_headers
-from hoosh.http.request import Limits, check_json, pool_in, time_left_ns, wishes_of
+from hoosh.http.request import Limits, check_json, check_keys, pool_in, time_left_ns, wishes_of
 from hoosh.http.sink import ReplySink
 from hoosh.policy.scopes import agent_of, check_extra, check_pool
 from hoosh.ports import Clock, Sink
+
+# OpenAI documents 128 for each; tools are sent by hundreds, from several servers at once.
+MAX_TOOLS = 512
+MAX_ANSWERS = 128
+MAX_FIELDS = 1_000
 
 
 def _as_it_is(sink: Sink) -> Sink:
@@ -50,7 +57,9 @@ class Inference:
         """Who asks, and the body. Raises ClientError."""
         self._tell_limits(exchange, exchange.principal, Wishes())
         check_json(exchange.headers)
-        return exchange.principal, await exchange.body(self._limits)
+        body = await exchange.body(self._limits)
+        check_keys(body)
+        return exchange.principal, body
 
     def call(
         self, exchange: Exchange, dialect: ClientDialect, principal: Principal, body: bytes, arrived_ns: int
@@ -58,6 +67,7 @@ class Inference:
         """Raises ClientError."""
         request = dialect.parse(body)
         left_ns = time_left_ns(exchange.headers)
+        _check_size(request)
         wishes = wishes_of(exchange.headers, pool_in(request.extra))
         check_pool(principal, wishes.pool)
         if principal.agents and (agent := agent_of(principal, wishes.agent)) != wishes.agent:
@@ -94,6 +104,19 @@ class Inference:
         `over` puts a sink before the client's.
         """
         await self._serve(call, dialect, over(ReplySink(exchange, dialect)))
+
+
+def _check_size(request: Request) -> None:
+    """Raises BadRequest."""
+    if len(request.extra) > MAX_FIELDS:
+        raise BadRequest(f"the request body has more than {MAX_FIELDS} fields that are not known here", param="body")
+    if isinstance(request, ChatRequest):
+        if len(request.tools) + len(request.foreign_tools) > MAX_TOOLS:
+            raise BadRequest(f"tools: more than {MAX_TOOLS} tools", param="tools")
+        if request.n > MAX_ANSWERS:
+            raise BadRequest(f"n: more than {MAX_ANSWERS} answers", param="n")
+    elif isinstance(request, CompleteRequest) and request.n > MAX_ANSWERS:
+        raise BadRequest(f"n: more than {MAX_ANSWERS} answers", param="n")
 
 
 def _relayed(headers: Mapping[bytes, bytes], dialect: ClientDialect) -> Headers:

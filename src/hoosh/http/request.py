@@ -1,8 +1,10 @@
 """What a request's headers say: its key, its id, the caller's wishes."""
 
 import random
+import re
 import time
 from collections.abc import Mapping
+from itertools import islice
 from urllib.parse import parse_qs
 
 import msgspec
@@ -30,6 +32,10 @@ WISHES = frozenset(
 )
 TIMEOUT = b"x-request-timeout"
 MAX_TIMEOUT_S = 86_400
+# Of objects, wherever they are nested: 800,000 of them took the event loop 0.7 s.
+MAX_KEYS = 250_000
+MAX_STRINGS = 500_000
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+(:?)', re.DOTALL)
 TRUE = frozenset({b"1", b"true", b"yes", b"on"})
 
 
@@ -114,6 +120,21 @@ def check_json(headers: Mapping[bytes, bytes]) -> None:
         raise UnsupportedMedia("send the body as content-type: application/json")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedMedia("send the body without content-encoding")
+
+
+def check_keys(body: bytes) -> None:
+    """Raises BadRequest where a body has so many keys that reading it would keep all others waiting. What is no JSON at
+    all, its dialect says.
+    """
+    if body.count(b":") <= MAX_KEYS:
+        return
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)  # only then does each string end, and looking for them in time
+    except (msgspec.DecodeError, RecursionError):
+        return
+    strings = [is_key for (is_key,) in map(re.Match.groups, islice(_STRING.finditer(body), MAX_STRINGS + 1))]
+    if len(strings) > MAX_STRINGS or strings.count(b":") > MAX_KEYS:
+        raise BadRequest(f"the request body has more than {MAX_KEYS} keys", param="body")
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

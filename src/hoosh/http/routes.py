@@ -14,12 +14,12 @@ from typing import Protocol
 import msgspec
 
 from hoosh.core.errors import HooshError, MethodNotAllowed, NotFound, Unauthorized
-from hoosh.core.principal import NOBODY, Principal
+from hoosh.core.principal import ANONYMOUS, NOBODY, Principal
 from hoosh.core.turned_away import TurnedAway
 from hoosh.dialects import ClientDialect
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.http.exchange import Exchange
-from hoosh.http.origin import check_origin
+from hoosh.http.origin import check_origin, check_page
 from hoosh.http.strangers import Strangers, TooManyFailures
 from hoosh.policy.scopes import check_route
 from hoosh.ports import Keys
@@ -49,13 +49,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 class Gate:
     """Who may come in. `hosts` are the names that a request may call this server by, and that a page which sends one
-    may come from: None does not look.
+    may come from; `open_hosts` are those for requests that need no key. None does not look.
     """
 
-    def __init__(self, keys: Keys, strangers: Strangers, hosts: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        strangers: Strangers,
+        hosts: frozenset[str] | None = None,
+        open_hosts: frozenset[str] | None = None,
+    ) -> None:
         self._keys = keys
         self._strangers = strangers
         self._hosts = hosts
+        self._open_hosts = open_hosts
 
     def check(self, exchange: Exchange, route: Route) -> None:
         """Say in the exchange whose key it is. Raises: Unauthorized, Forbidden, TooManyFailures, StoreFailed."""
@@ -63,6 +70,8 @@ class Gate:
             check_origin(exchange.headers, self._hosts)
         if route.guarded:
             principal = exchange.principal = self._identified(exchange)
+            if principal is ANONYMOUS and self._open_hosts is not None:
+                check_page(exchange.headers, self._open_hosts)
             if principal.routes:
                 check_route(principal, route.name, route.path)
 

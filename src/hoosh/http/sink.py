@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hoosh.core.errors import HooshError
-from hoosh.dialects import ClientDialect
+from hoosh.dialects import ClientDialect, no_odd_ends
 from hoosh.http.exchange import Exchange
 
 STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
@@ -24,7 +24,7 @@ class ReplySink:
         self._headers = [*self._exchange.headed(content_type), *headers]
 
     async def write(self, data: bytes) -> None:
-        wire = self._exchange.wire
+        wire, data = self._exchange.wire, no_odd_ends(data)
         if self.started:
             wire.write(data)
         else:
@@ -35,7 +35,7 @@ class ReplySink:
 
     async def close(self, data: bytes) -> None:
         if self.started:
-            self._exchange.wire.end(data)
+            self._exchange.wire.end(no_odd_ends(data))
         else:
             self.started = True
             self._exchange.wire.whole(200, self._headers, data)
@@ -43,7 +43,7 @@ class ReplySink:
     async def fail(self, error: HooshError) -> None:
         if self.started:
             self._exchange.error = error
-            self._exchange.wire.end(self._dialect.fault_frame(error, self._exchange.id))
+            self._exchange.wire.end(no_odd_ends(self._dialect.fault_frame(error, self._exchange.id)))
         else:
             self.started = True
             await self._exchange.refuse(error, self._dialect)

@@ -33,6 +33,7 @@ class Breaker:
         "_rules",
         "_until_ns",
         "_window_ns",
+        "is_limit",
         "is_resting",
         "reason",
     )
@@ -46,6 +47,7 @@ class Breaker:
         self._opened = 0  # times in a row
         self._until_ns = 0
         self._probing = False
+        self.is_limit = False
         self.is_resting = False
         self.reason = ""
 
@@ -111,11 +113,12 @@ class Breaker:
         self._row = max(self._row, self._rules.failures - 1)
         return self.fail(now_ns, reason, is_probe=True)
 
-    def rest(self, now_ns: int, for_s: float, reason: str) -> None:
-        """Nobody passes for so long, and then all may."""
+    def rest(self, now_ns: int, for_s: float, reason: str, *, is_limit: bool = False) -> None:
+        """Nobody passes for so long, and then all may. `is_limit`: it works well, and only has enough."""
         self._probing = False
         self._open(now_ns, reason, for_s)
         self.is_resting = True
+        self.is_limit = is_limit
 
     def refresh(self, now_ns: int) -> None:
         """A rest ends by itself."""

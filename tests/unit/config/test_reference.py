@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hoosh.config.load import load
@@ -36,7 +37,7 @@ def test_the_files_in_docs_are_up_to_date(name: str, content: bytes) -> None:
 
 
 def test_the_walk_sees_every_key() -> None:
-    assert len(ALL) == 148
+    assert len(ALL) == 149
     assert list(SCHEMA["properties"]) == list(Config.__struct_fields__)
 
 
@@ -141,7 +142,8 @@ def test_the_example_loads_with_every_setting_uncommented(tmp_path: Path) -> Non
         "HOOSH_STORE_URL": "postgresql://h/d",
     }
     config = load(path, {**environ, "HOOSH_PEPPER": "p" * 32, "OLD_PEPPER": "o" * 32}, TYPES)
-    assert (config.server, config.retry, config.discovery, config.logging) == (
+    server = msgspec.structs.replace(config.server, host="")  # has an example in the place of a default
+    assert (server, config.retry, config.discovery, config.logging) == (
         Config().server,
         Config().retry,
         Config().discovery,

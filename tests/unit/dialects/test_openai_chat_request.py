@@ -194,9 +194,9 @@ def test_a_number_that_only_a_quirk_meets() -> None:
         DIALECT.pass_on(DIALECT.parse(text), text, "m", Ways(quirks=(reads,)))
 
 
-def test_of_a_name_said_twice_the_last_counts() -> None:
-    assert parse(f'{{"model":"a","temperature":1,{HELLO},"temperature":2}}').model == "m"
-    assert parse(f'{{{HELLO},"temperature":1,"temperature":2}}').sampling.temperature == 2
+def test_a_name_said_twice_is_refused() -> None:
+    with pytest.raises(BadRequest, match="temperature: a field is there twice"):
+        parse(f'{{{HELLO},"temperature":1,"temperature":2}}')
 
 
 def test_large_integers_are_kept() -> None:

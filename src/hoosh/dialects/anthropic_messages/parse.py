@@ -31,6 +31,7 @@ from hoosh.core.asked import (
 )
 from hoosh.core.errors import BadRequest
 from hoosh.dialects.anthropic_messages.words import CALL_PROOF, NAME
+from hoosh.dialects.openai.once import check_once
 
 _T = TypeVar("_T")
 
@@ -168,6 +169,7 @@ def _read(body: bytes) -> ChatRequest:
         body.decode()
         asked = _body.decode(body)
         fields = _fields.decode(body)
+        check_once(body, fields)
         return _request(asked, fields)
     except UnicodeDecodeError as error:
         raise BadRequest(f"the request body is not valid UTF-8 (byte {error.start})", param="body") from error

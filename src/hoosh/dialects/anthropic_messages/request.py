@@ -310,7 +310,7 @@ def _input(i: int, arguments: str) -> msgspec.Raw:
         return msgspec.Raw(b"{}")
     try:
         _fields.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         where = f"messages[{i}].tool_calls"
         raise BadRequest(f"{where}: the arguments of a call must be a JSON object", param=where) from error
     return msgspec.Raw(text.encode())

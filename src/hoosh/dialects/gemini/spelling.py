@@ -11,6 +11,9 @@ from typing import Any
 
 import msgspec
 
+from hoosh.core.errors import BadRequest
+from hoosh.dialects.openai.once import check_once
+
 Tree = Mapping[str, Any]
 
 _LEAF: Tree = MappingProxyType({})
@@ -47,7 +50,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def in_camel(body: bytes) -> bytes:
-    """What is no JSON stays as it is: whoever reads it says so."""
+    """What is no JSON stays as it is: whoever reads it says so. Raises BadRequest for a field in both spellings."""
     if b"_" not in body or not _SNAKE.search(body):  # as nearly always
         return body
     try:
@@ -66,7 +69,11 @@ def _spelled(value: msgspec.Raw, tree: Tree) -> msgspec.Raw:
         return msgspec.Raw(_encode([_spelled(item, tree) for item in _items.decode(value)]))
     if first != b"{":
         return value
-    fields = {camel(name): item for name, item in _fields.decode(value).items()}
+    read = _fields.decode(value)
+    check_once(bytes(value), read)
+    fields = {camel(name): item for name, item in read.items()}
+    if len(fields) < len(read):
+        raise BadRequest("a field is there twice, in both spellings", param="body")
     return msgspec.Raw(
         _encode({name: _spelled(item, tree[name]) if name in tree else item for name, item in fields.items()})
     )

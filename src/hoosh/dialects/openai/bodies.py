@@ -14,6 +14,7 @@ from hoosh.core.errors import BadRequest
 from hoosh.core.features import OWN_FIELDS
 from hoosh.core.wire import WireRequest
 from hoosh.dialects import JSON, Quirk, Ways
+from hoosh.dialects.openai.once import check_once
 
 MAX_MODEL_CHARS = 256
 TOO_DEEP = "the request body is nested too deep"
@@ -54,13 +55,15 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> tuple[T, dict[str, 
         except UnicodeDecodeError as error:
             raise BadRequest(f"the request body is not valid UTF-8 (byte {error.start})", param="body") from error
     try:
-        return decoder.decode(body), _fields.decode(body)
+        asked, fields = decoder.decode(body), _fields.decode(body)
+        check_once(body, fields)
     except msgspec.ValidationError as error:
         raise wrong(error) from error
     except msgspec.DecodeError as error:
         raise BadRequest(f"the request body is not valid JSON: {_reason(error)}", param="body") from error
     except RecursionError as error:
         raise BadRequest(TOO_DEEP, param="body") from error
+    return asked, fields
 
 
 def wrong(error: msgspec.ValidationError, where: str = "") -> BadRequest:

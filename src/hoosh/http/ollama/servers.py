@@ -14,6 +14,7 @@ from hoosh.engine.backend import Backend
 from hoosh.engine.catalog import Catalog
 from hoosh.engine.router import Router
 from hoosh.http.request import Limits
+from hoosh.policy.hidden_keys import hide_key
 from hoosh.ports import Reply, Transport
 
 # A page waits this long for the slowest of them.
@@ -130,4 +131,5 @@ def is_ollama(backend: Backend) -> bool:
 def refused(backend: Backend, status: int, body: bytes, model: str) -> HooshError:
     """The server's own words. What it does not have is the client's mistake."""
     error = backend.provider.dialect.refusal(status, {}, body)
+    hide_key(error, backend.secrets)
     return UnknownModel(error.message or f"model '{model}' not found", param="model") if status == 404 else error
