@@ -218,18 +218,19 @@ class Stage:
         /,
         *,
         tries: int = 2,
+        hedge_s: float = 0.0,
         **scripts: Script,
     ) -> None:
         self.budgets = FakeBudgets()
         self.journal = FakeJournal()
         self.transport = FakeTransport(scripts)
         self.sink = FakeSink()
-        clock = FakeClock()
+        clock = self.clock = FakeClock()
         self.limits = MemoryLimits(clock)
         own = {limit.name: limit for limit in limited}
         backends = [self._backend(name) for name in scripts]
         backends = [msgspec.structs.replace(one, limit=own.get(one.name, one.limit)) for one in backends]
-        plan = Plan(targets=(), tries=tries, attempts=8, base_s=0.0, max_s=1.0)
+        plan = Plan(targets=(), tries=tries, attempts=8, base_s=0.0, max_s=1.0, hedge_s=hedge_s)
         self.vitals = Vitals(clock, BreakerRules())
         self.catalog = Catalog(backends, self.transport, clock, self.vitals)
         rules = Rules(fallback=Route(plan=plan))

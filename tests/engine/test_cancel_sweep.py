@@ -24,6 +24,8 @@ from hoosh.engine import engine
 from hoosh.engine.engine import Engine
 
 LONG: dict[str, Script] = {"down": [ConnectFailed("refused")], "empty": [ROLE], "good": GOOD}
+HEDGED: dict[str, Script] = {"slow": [ROLE] * 9 + list(GOOD), "good": GOOD}
+RACE_LOST: dict[str, Script] = {"slow": [ROLE] * 9, "down": [ConnectFailed("refused")], "empty": [ROLE]}
 BROKEN: dict[str, Script] = {"down": [ConnectFailed("refused")], "cut": [ROLE, HELLO, CUT]}
 
 
@@ -32,17 +34,19 @@ async def _steps(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def cancel_at(engine_class: type[Engine], scripts: dict[str, Script], *after: int) -> bool:
+def cancel_at(engine_class: type[Engine], scripts: dict[str, Script], *after: int, hedge_s: float = 0.0) -> bool:
     """Cancel after so many steps (and again after so many more); True when the call had ended by itself."""
 
     async def main() -> bool:
-        stage = Stage(engine_class, tries=1, **scripts)
+        stage = Stage(engine_class, tries=1, hedge_s=hedge_s, **scripts)
         task = asyncio.create_task(stage.serve())
         for steps in after:
             await _steps(steps)
             task.cancel()
         await asyncio.wait([task])
         ended = not task.cancelled()
+        if hedge_s and len(after) > 1 and (beside := asyncio.all_tasks() - {asyncio.current_task()}):
+            await asyncio.wait(beside)  # whom nobody waited for: each sees to its own end
         await stage.check()
         assert not (ended and stage.outcome is Outcome.CANCELLED)
         return ended
@@ -76,6 +80,18 @@ def test_double_cancels() -> None:
     points = sweep(Engine, LONG)
     double_sweep(Engine, LONG, points)
     double_sweep(Engine, BROKEN, sweep(Engine, BROKEN))
+
+
+def test_single_and_double_cancels_of_two_attempts_that_race() -> None:
+    """The second begins at the next turn of the loop, so both are under way at every point."""
+    for scripts in (HEDGED, RACE_LOST):
+        points = 1
+        while not cancel_at(Engine, scripts, points, hedge_s=1e-9):
+            points += 1
+        assert points >= 15
+        for first in range(1, points):
+            for second in range(5):
+                cancel_at(Engine, scripts, first, second, hedge_s=1e-9)
 
 
 MUTANTS = {

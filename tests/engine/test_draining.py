@@ -22,7 +22,7 @@ class Room:
     """A stage whose clients may leave."""
 
     def __init__(self, scripts: dict[str, Script], at_most: int = 64, limit_s: float = 30.0) -> None:
-        self.stage = Stage(tries=1, **scripts)
+        self.stage = Stage(tries=1, hedge_s=0.0, **scripts)
         self.drains = Drains(self.stage.engine, at_most, limit_s)
 
     def serve(self, sink: Sink | None = None, name: str = "call") -> asyncio.Task[None]:

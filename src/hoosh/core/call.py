@@ -151,6 +151,7 @@ class Account:
         "has_left",
         "hold",
         "lost",
+        "lost_n",
         "outcome",
         "quote",
         "reported",
@@ -178,6 +179,7 @@ class Account:
         self.decision: Decision | None = None
         self.ticket: Ticket | None = None  # of the attempt that runs
         self.spent_micros = 0  # by the attempts before it
+        self.lost_n = 0  # the last attempt that came to nothing
         self.lost = Usage()  # what the last attempt that came to nothing was charged
         self.reported: Usage | None = None
         self.finished = False  # the provider ended an answer itself
@@ -185,6 +187,20 @@ class Account:
         self.seen_wide_bytes = 0  # of UTF-8, beyond one for each character
         self.first_event_ns = 0
         self.has_left = False  # the client; the answer is read to its end all the same
+
+    def beside(self, targets: tuple[Target, ...]) -> "Account":
+        """One for a part of the call that runs beside another: to ask `targets`, and nobody else."""
+        part = Account(self.call)
+        part.terms = self.terms
+        if self.decision is not None:
+            plan = msgspec.structs.replace(self.decision.plan, targets=targets, hedge_s=0.0)
+            part.decision = msgspec.structs.replace(self.decision, plan=plan)
+        return part
+
+    def become(self, part: "Account") -> None:
+        """The attempt that runs there is this one's from now on."""
+        for name in ("attempt", "hold", "quote", "sent", "ticket", "first_event_ns", "lost", "lost_n", "spent_micros"):
+            setattr(self, name, getattr(part, name))
 
     @property
     def plan(self) -> Plan:

@@ -8,7 +8,7 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
     │   ├── retry        Overloaded · Throttled · HeldBack · ConnectFailed · Reset
     │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · OutOfCredit · ModelGone
-    │   │                · Truncated · Idle · CircuitOpen · TooDear
+    │   │                · Truncated · Idle · CircuitOpen · TooDear · Slower
     │   ├── stop         Refused
     │   └── wider, content   ContextTooLong, ContentRefused: "stop", where the route says nothing else
     ├── DeadlineExceeded the call's own time is over; nothing more is tried
@@ -193,6 +193,12 @@ class CircuitOpen(UpstreamError):
 
     status = 503
     code = "overloaded"
+
+
+class Slower(UpstreamError):
+    """It was asked beside another, who answered first."""
+
+    code = "slower"
 
 
 class TooDear(UpstreamError):

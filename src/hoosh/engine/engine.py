@@ -7,7 +7,9 @@ terminator. Settling is synchronous, so that no cancellation can come between.
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 
 import msgspec
 
@@ -25,16 +27,18 @@ from hoosh.core.errors import (
     ModelGone,
     NoFirstEvent,
     Reset,
+    Slower,
     Truncated,
     UpstreamError,
 )
 from hoosh.core.events import Event, Usage, has_content
-from hoosh.core.plan import Attempt, Plan
+from hoosh.core.plan import Attempt, Plan, Target
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Tongue, Translating
 from hoosh.engine.backend import Backend
 from hoosh.engine.cashier import Cashier, limited
 from hoosh.engine.catalog import Catalog
+from hoosh.engine.hedging import race
 from hoosh.engine.limiting import Limiting
 from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
@@ -132,25 +136,27 @@ class Engine:
 class _Passage:
     """One call on its way."""
 
-    __slots__ = ("_account", "_backends", "_world")
+    __slots__ = ("_backends", "_world", "account")
 
     def __init__(self, world: World, account: Account) -> None:
         self._world = world
-        self._account = account
+        self.account = account
         self._backends = world.router.backends  # those that were chosen from, whoever is configured later
 
     async def relay(self, dialect: ClientDialect, sink: Sink) -> None:
         try:
             await self._relay(dialect, sink)
         except UpstreamError as error:
-            if self._account.attempt is not None:
-                hide_key(error, self._backends[self._account.attempt.target.provider].secrets)
+            if self.account.attempt is not None:
+                hide_key(error, self._backends[self.account.attempt.target.provider].secrets)
             raise
 
     async def _relay(self, dialect: ClientDialect, sink: Sink) -> None:
-        account, world = self._account, self._world
+        account, world = self.account, self._world
         async with AsyncExitStack() as held:
-            opened = await self._open(held)
+            plan = account.plan
+            hedged = plan.hedge_s and len(plan.targets) > 1
+            opened = await (self._open_hedged(held) if hedged else self.open(held))
             encoder = dialect.encoder(account.call.request, self._served(opened))
             headers = self._headers(opened)
             sink.head(encoder.content_type, headers)
@@ -174,11 +180,42 @@ class _Passage:
             sink.head(encoder.content_type, headers)
         await sink.close(encoder.finish(usage))
 
-    async def _open(self, held: AsyncExitStack) -> _Opened:
+    async def _open_hedged(self, held: AsyncExitStack) -> _Opened:
+        """The first target alone for a while, and then the others, too. What the winner opened goes to `held`."""
+        account, world, plan = self.account, self._world, self.account.plan
+        heats: list[_Heat] = []
+
+        def heat(targets: tuple[Target, ...], made: int) -> Coroutine[object, object, _Heat]:
+            one = _Heat(_Passage(world, account.beside(targets)), made)
+            heats.append(one)
+            return one.run()
+
+        def allows() -> bool:
+            return world.retries.take(world.clock.monotonic_ns())
+
+        second = partial(heat, plan.targets[1:], plan.tries)
+        winner: _Heat | None = None
+        try:
+            winner = await race(heat(plan.targets[:1], 0), second, plan.hedge_s, allows)
+            account.become(winner.passage.account)
+            held.push_async_exit(winner.held.pop_all())
+            return winner.opened
+        finally:
+            losers = [one for one in heats if one is not winner]
+            for one in losers:  # one may have answered, too, or just when the client left
+                one.passage.give_up()
+            account.tried = [tried for one in heats for tried in one.passage.account.tried]
+            if account.attempt is None and account.tried:  # nobody won
+                account.attempt = Attempt(len(account.tried), account.tried[-1].target)
+                account.lost_n = account.attempt.n
+            # In tasks of their own, which a second cancellation of this one does not end.
+            await asyncio.wait([asyncio.create_task(one.held.aclose()) for one in heats])
+
+    async def open(self, held: AsyncExitStack, made: int = 0) -> _Opened:
         """Make attempts until one shows content. `held` has what the last attempt opened."""
-        account, world = self._account, self._world
+        account, world = self.account, self._world
         plan = account.plan
-        tries = attempts(plan, random.random)
+        tries = attempts(plan, random.random, made)
         attempt = next(tries)
         while True:
             if attempt.delay_s:
@@ -212,8 +249,16 @@ class _Passage:
             if now_ns - account.call.arrived_ns > plan.total_s * 1e9 or (asked and not world.retries.take(now_ns)):
                 raise _verdict(account, error)
 
+    def give_up(self) -> None:
+        """Nobody waits for the attempt that runs: what it may have cost is booked."""
+        account = self.account
+        ticket, account.ticket = account.ticket, None
+        if ticket is not None:
+            self._world.observer.ended(ticket, None)
+        self._world.settler.absorb(account, Slower("another provider was faster"))
+
     def _lose(self, error: UpstreamError) -> None:
-        account = self._account
+        account = self.account
         ticket, account.ticket = account.ticket, None
         if ticket is not None:
             self._world.observer.ended(ticket, error)
@@ -221,10 +266,10 @@ class _Passage:
 
     def _may_repeat(self, plan: Plan) -> bool:
         """May a provider be asked again that may have answered, and charged, already?"""
-        return plan.ambiguous == "always" or (plan.ambiguous == "free" and self._account.quote.priced == "free")
+        return plan.ambiguous == "always" or (plan.ambiguous == "free" and self.account.quote.priced == "free")
 
     async def _try(self, attempt: Attempt, held: AsyncExitStack, began_ns: int) -> _Opened:
-        account, world, target = self._account, self._world, attempt.target
+        account, world, target = self.account, self._world, attempt.target
         call, backend = account.call, self._backends[target.provider]
         timeouts = _until(call.deadline_ns, began_ns, backend.timeouts) if call.deadline_ns else backend.timeouts
         account.ticket = world.catalog.vitals.began(target)
@@ -267,14 +312,14 @@ class _Passage:
             if not piece:
                 raise EmptyStream("the provider's reply was empty")
             size_bytes += len(piece)
-            is_stream = self._account.call.request.stream  # nothing of a whole reply shows before it is all here
+            is_stream = self.account.call.request.stream  # nothing of a whole reply shows before it is all here
             if is_stream and (len(events) > MAX_SILENT_EVENTS or size_bytes > MAX_SILENT_BYTES):
                 raise BadUpstream("the provider's reply does not begin")
             if clock.monotonic_ns() > deadline_ns:
                 raise NoFirstEvent(f"no first token within {limit_s:g} s")
 
     def _served(self, opened: _Opened) -> Served:
-        account, clock = self._account, self._world.clock
+        account, clock = self.account, self._world.clock
         arrived_ns = account.call.arrived_ns
         return Served(
             id=account.call.id,
@@ -288,7 +333,7 @@ class _Passage:
         )
 
     def _headers(self, opened: _Opened) -> list[tuple[bytes, bytes]]:
-        account = self._account
+        account = self.account
         total_ns = account.first_event_ns - account.call.arrived_ns
         target = opened.attempt.target
         headers = [
@@ -304,6 +349,26 @@ class _Passage:
         if opened.dropped:
             headers.append((b"x-hoosh-dropped", _header(", ".join(opened.dropped)[:MAX_DROPPED_CHARS])))
         return headers
+
+
+class _Heat:
+    """One of two that race: it has an account and resources of its own, and gives them up if it does not win."""
+
+    opened: _Opened
+
+    def __init__(self, passage: _Passage, made: int) -> None:
+        self.passage = passage
+        self.held = AsyncExitStack()
+        self._made = made
+
+    async def run(self) -> "_Heat":
+        try:
+            self.opened = await self.passage.open(self.held, self._made)
+        except BaseException:
+            self.passage.give_up()
+            await self.held.aclose()
+            raise
+        return self
 
 
 def _until(deadline_ns: int, now_ns: int, timeouts: Timeouts) -> Timeouts:

@@ -22,8 +22,9 @@ class Settler:
 
     def absorb(self, account: Account, error: UpstreamError) -> None:
         """An attempt failed and the call goes on (or gives up): its line is closed now."""
-        if account.attempt is None or len(account.tried) >= account.attempt.n:
+        if account.attempt is None or account.attempt.n <= account.lost_n:
             return
+        account.lost_n = account.attempt.n
         target = account.attempt.target
         account.tried.append(Tried(target, error))
         account.lost = usage_of(account)

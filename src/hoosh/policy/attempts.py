@@ -6,15 +6,15 @@ from hoosh.core.errors import UpstreamError
 from hoosh.core.plan import Attempt, Plan
 
 
-def attempts(plan: Plan, draw: Callable[[], float]) -> Generator[Attempt, UpstreamError, None]:
+def attempts(plan: Plan, draw: Callable[[], float], made: int = 0) -> Generator[Attempt, UpstreamError, None]:
     """Yield attempts; send how the last one failed. Ends when nothing more may be tried.
 
     A target is tried again only after "retry", at most `plan.tries` times, and never sooner than the provider asked; a
     provider that asks for longer than `plan.max_s` is left for the next target. After "wider" only a target of
     `plan.wider` is, after "content" any other, if the plan has it so. `draw` gives numbers from [0, 1): half of each
-    wait is by chance, so that calls that failed together do not come back together.
+    wait is by chance, so that calls that failed together do not come back together. `made` attempts count already.
     """
-    n = 0
+    n = made
     only_wider = False
     for target in plan.targets:
         if only_wider and target not in plan.wider:

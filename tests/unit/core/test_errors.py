@@ -53,6 +53,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "ContentRefused": (400, "content_policy_violation", INVALID),
     "CircuitOpen": (503, "overloaded", API),
     "TooDear": (402, "cost_limit", API),
+    "Slower": (502, "slower", API),
     "NothingFree": (429, "rate_limit_exceeded", SLOW),
     "DeadlineExceeded": (504, "timeout", TIME),
     "Exhausted": (500, "internal_error", API),
@@ -77,6 +78,7 @@ VERDICTS = {
         "Idle",
         "CircuitOpen",
         "TooDear",
+        "Slower",
     },
 }
 
