@@ -205,8 +205,8 @@ class Vitals:
             log.warning("%s: not asked for a while: %s", _name(part), breaker.reason)
 
     def _rest(self, part: Part, target: Target, for_s: float, reason: str, *, is_limit: bool = False) -> None:
-        """What is near rests shortly, whatever it says."""
-        for_s = min(for_s, LOCAL_S) if target.local else for_s
+        """What is near rests shortly, unless it asks for more."""
+        for_s = min(for_s, LOCAL_S) if target.local and not is_limit else for_s
         self._breaker(part, target.local).rest(self._clock.monotonic_ns(), for_s, reason, is_limit=is_limit)
 
     def _breaker(self, part: Part, local: bool) -> Breaker:  # noqa: FBT001 - of whom

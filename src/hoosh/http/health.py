@@ -60,6 +60,7 @@ class Health:
 
     async def providers(self, exchange: Exchange) -> None:
         now_ns = self._clock.monotonic_ns()
+        shut = self._catalog.vitals.open_parts()
         rows = []
         for backend in self._catalog.backends.values():
             standing = self._catalog.standing(backend.name)
@@ -78,6 +79,11 @@ class Health:
                     "latency_ms": round(standing.latency_ms, 1) if standing.latency_ms is not None else None,
                     "last_check_ms": age_ms,
                     "models": len(standing.models),
+                    "circuits_open": [
+                        {"name": name, "reason": vital.blocked, "retry_in_s": round(vital.retry_s, 1)}
+                        for name, vital in shut.items()
+                        if name.split("/")[0].split(" ")[0] == backend.name
+                    ],
                 }
             )
         await exchange.answer({"providers": rows, "check_interval_secs": self._check_interval_s})

@@ -139,14 +139,15 @@ def _vital(candidate: Candidate, live: Live, turn: int) -> tuple[Vital, list[Tar
         return vital, [] if vital.blocked else [target]
     found: list[Target] = []
     first: Vital | None = None
-    for step in range(candidate.keys):
-        keyed = msgspec.structs.replace(target, key=(turn + step) % candidate.keys)
+    for key in range(candidate.keys):
+        keyed = msgspec.structs.replace(target, key=key)
         vital = live.vital(keyed)
         if not vital.blocked:
             found.append(keyed)
         if first is None or (first.blocked and (not vital.blocked or vital.retry_s < first.retry_s)):
             first = vital
-    return first or WELL, found
+    at = turn % len(found) if found else 0
+    return first or WELL, found[at:] + found[:at]
 
 
 def _shut(target: Target, route: Route, ask: Ask) -> str:
