@@ -87,8 +87,16 @@ def test_the_wait_doubles_up_to_its_limit_and_begins_anew_at_the_next_target() -
 
 
 def test_a_provider_is_not_asked_sooner_than_it_wants() -> None:
-    rows = drive(EVEN, [Throttled("slow", retry_after_s=2.5), Refused("wrong")])
+    alone = Plan(targets=TARGETS[:1], tries=4, attempts=20, base_s=1.0, max_s=3.0)
+    rows = drive(alone, [Throttled("slow", retry_after_s=2.5), Refused("wrong")])
     assert [attempt.delay_s for attempt, _ in rows] == [0, 2.5]
+
+
+def test_nobody_waits_long_for_one_while_another_could_answer() -> None:
+    rows = drive(EVEN, [Throttled("slow", retry_after_s=1.5), Refused("wrong")])
+    assert [(str(attempt.target), attempt.delay_s) for attempt, _ in rows] == [("p0/m", 0), ("p1/m", 0)]
+    rows = drive(EVEN, [Throttled("slow", retry_after_s=0.5), Refused("wrong")])
+    assert [(str(attempt.target), attempt.delay_s) for attempt, _ in rows] == [("p0/m", 0), ("p0/m", 1)]
 
 
 def test_a_provider_that_wants_too_long_a_wait_is_left() -> None:
