@@ -261,6 +261,24 @@ def test_a_paid_call_that_may_have_been_answered_is_not_made_again(tmp_path: Pat
         assert (scene.asked("p"), scene.asked("q")) == (1, 0)
 
 
+def test_a_route_has_a_bound_on_what_one_call_may_cost(tmp_path: Path) -> None:
+    def price(name: str, usd: int) -> str:
+        return f"[[prices]]\nprovider = '{name}'\ninput_usd_per_mtok = {usd}\noutput_usd_per_mtok = {usd}\n"
+
+    with ExitStack() as held:
+        fakes = {name: held.enter_context(provider(Moody)) for name in "pq"}
+        tables = [table(name, fake.url, "openai", "api_key = 'sk-1'") for name, fake in fakes.items()]
+        route = "[[routes]]\nname = 'r'\nmodels = ['r']\nmax_cost_usd = 0.01\n"
+        route += "targets = [{model = 'p/echo'}, {model = 'q/echo'}]\n"
+        config = "\n".join((QUIET, price("p", 1000), price("q", 1), *tables, route))
+        scene = Scene(tmp_path, held.enter_context(serving(tmp_path, config)), fakes)
+        answer = scene.ask("r", max_tokens=100)
+        assert (answer.status, answer.headers["x-hoosh-provider"]) == (200, "q")
+        answer = scene.ask("r", max_tokens=100_000)
+        assert (answer.status, answer.error["code"]) == (402, "cost_limit")
+        assert scene.asked("p") == 0
+
+
 def test_several_keys_take_turns_and_a_refused_one_is_not_shown_again(tmp_path: Path) -> None:
     class Gate(Chat):
         def do_POST(self) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator
 from hoosh.core.errors import UpstreamError
 from hoosh.core.plan import Attempt, Plan
 
-
 # Nobody waits for one provider while another could answer.
 PATIENCE_S = 1.0
 
@@ -13,10 +12,11 @@ PATIENCE_S = 1.0
 def attempts(plan: Plan, draw: Callable[[], float], made: int = 0) -> Generator[Attempt, UpstreamError, None]:
     """Yield attempts; send how the last one failed. Ends when nothing more may be tried.
 
-    A target is tried again only after "retry", at most `plan.tries` times, and never sooner than the provider asked; one
-    that asks for longer than PATIENCE_S is left for the next target, the last for longer than `plan.max_s`. After "wider" only a target of
-    `plan.wider` is, after "content" any other, if the plan has it so. `draw` gives numbers from [0, 1): half of each
-    wait is by chance, so that calls that failed together do not come back together. `made` attempts count already.
+    A target is tried again only after "retry", at most `plan.tries` times, and never sooner than the provider asked;
+    one that asks for longer than PATIENCE_S is left for the next target, the last for longer than `plan.max_s`. After
+    "wider" only a target of `plan.wider` is, after "content" any other, if the plan has it so. `draw` gives numbers
+    from [0, 1): half of each wait is by chance, so that calls that failed together do not come back together. `made`
+    attempts count already.
     """
     n = made
     only_wider = False
