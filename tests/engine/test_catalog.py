@@ -10,7 +10,16 @@ import pytest
 from engine_world import FakeBudgets, FakeClock, FreeOfCharge
 from hoosh.core.asked import ChatRequest, Message, TextPart
 from hoosh.core.call import Call, Wishes
-from hoosh.core.errors import ConnectFailed, DeadlineExceeded, HeldBack, NoProvider, Refused, Throttled, UnknownModel
+from hoosh.core.errors import (
+    ConnectFailed,
+    DeadlineExceeded,
+    HeldBack,
+    NoProvider,
+    Refused,
+    Throttled,
+    TooDear,
+    UnknownModel,
+)
 from hoosh.core.plan import Plan, Target
 from hoosh.core.pool import Terms
 from hoosh.core.routing import Route
@@ -249,6 +258,7 @@ def test_what_says_nothing_of_the_provider_does_not_count() -> None:
         offers.ended(offers.vitals.began(ONE), Refused("no such field", upstream_status=400))
         offers.ended(offers.vitals.began(ONE), DeadlineExceeded("the call's own time"))
         offers.ended(offers.vitals.began(ONE), HeldBack("our own limit"))
+        offers.ended(offers.vitals.began(ONE), TooDear("our own bound"))
     assert offers.standing("one").failures == 0
     assert offers.standing("one").status == "unknown"
     assert offers.vitals.is_well

@@ -8,11 +8,12 @@ from hoosh.core.call import Ticket
 from hoosh.core.errors import (
     BadUpstream,
     ConnectFailed,
-    HeldBack,
     HooshError,
     NoFirstEvent,
     Refused,
     Reset,
+    Throttled,
+    TooDear,
     UpstreamError,
 )
 from hoosh.engine.backend import Backend
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MAX_LIST_BYTES = 16 << 20
 # A provider is called down after this many failures in a row.
 DOWN_AFTER = 3
+# Ends of attempts that say nothing against the provider.
+NO_FAULT = (Refused, Throttled, TooDear)
 
 
 class Standing:
@@ -94,7 +97,7 @@ class Catalog:
         """
         self.vitals.ended(ticket, error)
         standing = self._standings.get(ticket.target.provider)
-        if standing is not None and isinstance(error, UpstreamError) and not isinstance(error, Refused | HeldBack):
+        if standing is not None and isinstance(error, UpstreamError) and not isinstance(error, NO_FAULT):
             standing.failures += 1
             standing.last_error = in_our_words(error)
 
