@@ -33,7 +33,7 @@ class Drains:
 
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> None:
         """As Engine.serve. To cancel it is to leave the call to itself."""
-        account, end = Account(call), _LeavingSink(sink)
+        account, end = Account(call), LeavingSink(sink)
         task = asyncio.create_task(self._engine.run(account, dialect, end))
         try:
             await asyncio.shield(task)
@@ -49,7 +49,7 @@ class Drains:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _leave(self, account: Account, end: "_LeavingSink", task: asyncio.Task[None]) -> None:
+    def _leave(self, account: Account, end: "LeavingSink", task: asyncio.Task[None]) -> None:
         account.has_left = True
         is_drained = account.sent and account.billed is None and len(self._left) < self._at_most
         self._left.add(task)
@@ -67,7 +67,7 @@ class Drains:
             log.error("a call without its client broke off", exc_info=error)
 
 
-class _LeavingSink:
+class LeavingSink:
     """ports.Sink: the client's end, and once it has left, nobody's."""
 
     def __init__(self, sink: Sink) -> None:
@@ -107,8 +107,7 @@ class _LeavingSink:
             await writing
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not self._has_left or task is None:
+            if not self._has_left or task is None or task.uncancel():  # it was not for the wait alone
                 raise
-            task.uncancel()
         finally:
             self._waits = False
