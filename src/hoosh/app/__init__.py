@@ -35,6 +35,7 @@ from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
 from hoosh.engine.vitals import Vitals
 from hoosh.http.health import Health
+from hoosh.http.idempotency import Idempotency
 from hoosh.http.inference import Inference
 from hoosh.http.request import Limits
 from hoosh.http.responses import Responses, died
@@ -172,6 +173,7 @@ class Gateway:
         self.drains = Drains(self.engine) if self.config.server.on_disconnect == "drain" else None
         self.response_store = _response_store(self.config, self._environ, self.clock)
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
+        self.idempotency = Idempotency(limits, self.clock)
         inference = Inference(self.engine, OPENAI_RESPONSES, limits, self.clock, self.drains)
         self.responses = Responses(self.engine, inference, limits, clock=self.clock, store=self.response_store)
         courier = self.budgeting.courier
@@ -195,6 +197,7 @@ class Gateway:
                 limits=limits,
                 clock=self.clock,
                 decisions=self.decisions,
+                idempotency=self.idempotency,
                 hardware=self._hardware,
             )
         )
@@ -233,6 +236,7 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.batching.close()
         if hasattr(self, "responses"):
+            await self.idempotency.stop()
             await self.responses.stop()
             if self.drains is not None:
                 await self.drains.stop()
