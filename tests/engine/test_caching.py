@@ -16,6 +16,7 @@ from hoosh.core.errors import BudgetExceeded, ConnectFailed, DeadlineExceeded
 from hoosh.core.principal import Principal
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.engine.caching import Cached, Caching
+from hoosh.engine.draining import Drains
 from hoosh.stores.answers_memory import MemoryAnswers
 
 WHOLE = BODY.replace(b'"stream":true,"stream_options":{"include_usage":true}', b'"n":1')
@@ -341,6 +342,30 @@ def test_a_flight_ends_when_its_last_reader_leaves() -> None:
             assert cache.cached.memory.standing.entries == 0
 
         play(scene, good=[ROLE, *[HELLO] * 100, *GOOD[2:]])
+
+
+def test_a_call_whose_client_takes_nothing_more_is_drained_all_the_same() -> None:
+    class Full(FakeSink):
+        async def write(self, data: bytes) -> None:
+            self.started = True
+            await asyncio.Event().wait()
+
+    async def scene(cache: Cache) -> None:
+        drains = Drains(cache.stage.engine)
+        call = Call(id="drained", dialect="openai_chat", request=DIALECT.parse(BODY), body=BODY)
+        sink = Full()
+        task = asyncio.ensure_future(drains.serve(call, DIALECT, sink))
+        while not sink.started:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        while cache.stage.engine.running:
+            await asyncio.sleep(0)
+        (receipt,) = cache.stage.journal.receipts
+        assert (receipt.usage.total, receipt.usage.source) == (7, "reported")
+        assert cache.cached.memory.standing.entries == 1
+
+    play(scene)
 
 
 def test_who_is_cancelled_again_ends_the_flight_and_another_begins_one() -> None:

@@ -23,7 +23,7 @@ _EVENT_BYTES = 64
 class End(Protocol):
     """What is needed of engine.draining.LeavingSink."""
 
-    def leave(self, task: asyncio.Task[None], /) -> None: ...
+    def leave(self) -> None: ...
 
 
 class Landed(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class Flight:
         except asyncio.CancelledError:
             self.leave()
             if self.readers:
-                end.leave(task)
+                end.leave()
             await _ended(task)
             raise
         task.result()

@@ -53,7 +53,7 @@ COUNTERS = (
     Family(
         name="hoosh_requests_total",
         kind="counter",
-        text="Calls that are over. What was rejected before it was sent has no provider and no model.",
+        text="Calls that are over. What was rejected unsent or came from the cache has no provider and no model.",
         labels=("provider", "model", "outcome", "status"),
     ),
     Family(
