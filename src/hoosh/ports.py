@@ -1,13 +1,14 @@
 """What the engine needs of the world. Stores and transports implement these; the engine never imports them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from hoosh.core.batch import Batch as RequestBatch
 from hoosh.core.batch import Counts, LineState, Page, Running, Status, StoredFile
 from hoosh.core.batch import Line as BatchLine
-from hoosh.core.call import Hold, Receipt, Settlement, Ticket
+from hoosh.core.cached import CacheStanding, KeptAnswer
+from hoosh.core.call import Account, Hold, Receipt, Settlement, Ticket
 from hoosh.core.errors import HooshError
 from hoosh.core.kept import KeptResponse
 from hoosh.core.ledger import Amount, Asked, Audit, Batch, Line, Standing, UsageKey, UsageSum
@@ -20,6 +21,9 @@ from hoosh.core.principal import Principal
 from hoosh.core.quote import Quote
 from hoosh.core.turned_away import TurnedAway
 from hoosh.core.wire import Timeouts, WireRequest
+from hoosh.dialects import Encoders
+
+Relay = Callable[[Encoders, "Sink"], Awaitable[None]]
 
 
 class Reply(Protocol):
@@ -196,6 +200,50 @@ class Responses(Protocol):
         """Owner and id of those that run in this process and shall end."""
 
     async def close(self) -> None: ...
+
+
+class AnswerMemory(Protocol):
+    """Answers in this process; nothing here awaits. Those not used longest go where there are too many."""
+
+    @property
+    def standing(self) -> CacheStanding: ...
+
+    @property
+    def evictions(self) -> int:
+        """How many had to go for others."""
+
+    def get(self, key: bytes, now_s: int) -> KeptAnswer | None: ...
+
+    def put(self, kept: KeptAnswer, max_bytes: int) -> None:
+        """Keep it, in place of the one with its key, as far as all are no larger than `max_bytes`."""
+
+    def drop(self, key: bytes) -> None: ...
+
+    def purge(self, tenant: str | None, model: str) -> int:
+        """Forget those of a tenant (None: of all) whose model matches a glob; how many they were."""
+
+    def of_tenant(self, tenant: str) -> CacheStanding: ...
+
+
+class AnswerStore(Protocol):
+    """Answers that processes share. All raise StoreFailed where it cannot do its work; then they do without."""
+
+    async def get(self, key: bytes, now_s: int) -> KeptAnswer | None: ...
+
+    async def put(self, kept: KeptAnswer, max_bytes: int) -> None:
+        """Keep it, in place of the one with its key; the oldest go where all are larger than `max_bytes`."""
+
+    async def purge(self, tenant: str | None, model: str) -> int:
+        """As AnswerMemory's."""
+
+    async def close(self) -> None: ...
+
+
+class Caching(Protocol):
+    """What may answer in place of a provider."""
+
+    async def serve(self, account: Account, dialect: Encoders, sink: "Sink", relay: Relay) -> None:
+        """Answer; with `relay`, which asks a provider, where there is no other way. Raises what that raises."""
 
 
 class Files(Protocol):

@@ -38,6 +38,7 @@ ASKED: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
 FREE = {
     *(("GET", path) for path in ("/", "/livez", "/readyz", "/v1/health", "/v1/health/providers", "/v1/models")),
     ("GET", "/metrics"),
+    *(("GET", "/v1/cache/stats"), ("DELETE", "/v1/cache")),
     *(("GET", path) for path in ("/v1/models/*", "/v1beta/models", "/v1beta/models/*", "/v1/usage", "/v1/costs")),
     *(("GET", f"/api/{page}") for page in ("tags", "ps", "version")),
     *(("POST", f"/v1/tokens/{verb}") for verb in ("check", "reserve", "report", "release")),

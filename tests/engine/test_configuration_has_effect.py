@@ -18,6 +18,7 @@ import pytest
 import tiny_bert
 from batch_settings import BATCH_ROWS
 from budget_settings import BUDGET_ROWS
+from cache_settings import CACHE_ROWS
 from engine_world import BODY
 from gateway import clean_environ
 from hoosh.app import Gateway, known_types
@@ -253,7 +254,7 @@ ROWS = (
         "default",
         "small",
     ),
-    *(Row(*row) for row in (*KEY_ROWS, *BATCH_ROWS)),
+    *(Row(*row) for row in (*KEY_ROWS, *BATCH_ROWS, *CACHE_ROWS)),
     Row("providers.type", PLAIN, one("type = 'groq'"), lambda built: built.backend.provider.name, "openai", "groq"),
     Row("providers.name", PLAIN, one("name = 'q'"), names, ["p"], ["q"]),
     Row(

@@ -381,7 +381,6 @@ class World:
         for gateway in self.gateways:
             await self._flush(gateway)
         await asyncio.sleep(3 * LEASE_S + 2)
-        self._is_starting()  # how it went, it notes
         if self._broken:
             raise self._broken[0]
         await self.truth.settle_accounts(self.ledger)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from hoosh.app.backends import configured, found, is_embedded
 from hoosh.app.batching import Batching
 from hoosh.app.budgets import Budgeting, pools_of
+from hoosh.app.caching import CacheRoom
 from hoosh.app.clock import SystemClock
 from hoosh.app.engines import preload, stored_name, supervisors
 from hoosh.app.keys import KeyRoom, configured_keys
@@ -34,6 +35,7 @@ from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
 from hoosh.engine.vitals import Vitals
 from hoosh.http.health import Health
+from hoosh.http.idempotency import Idempotency
 from hoosh.http.inference import Inference
 from hoosh.http.request import Limits
 from hoosh.http.responses import Responses, died
@@ -99,6 +101,7 @@ class Gateway:
         self.budgeting = Budgeting(config, default_root(environ).parent, self.clock, place.count)
         self.key_room.ring.before_use = self.budgeting.adopt
         self.batching = Batching(config, default_root(environ).parent, self.clock, self.budgeting.courier.gateway)
+        self.cache_room = CacheRoom(config, default_root(environ).parent, self.clock)
         self.limits = MemoryLimits(self.clock)
         self.budgeting.courier.on_gateways = self.limits.share
         self._tasks: list[asyncio.Task[None]] = []
@@ -119,7 +122,8 @@ class Gateway:
         self.router = Router(self.catalog, rules(self.config, self.engines), prices, self.budgeting.escrow)
         self.metering = Metering(self._journal, self.catalog, self.budgeting, self.place)
         self.engine = Engine(self._world(self.config, prices))
-        self.metering.engine = self.engine
+        self.cache_room.define(self.config)
+        self.metering.engine, self.metering.cached = self.engine, self.cache_room.cached
         self._open_pages()
         await self.catalog.refresh(self._watched())
 
@@ -141,6 +145,7 @@ class Gateway:
         # From here on nothing may fail, and nothing awaits.
         self.budgeting.define(config, pools)
         self.key_room.define(config, keys)
+        self.cache_room.define(config)
         self.catalog.define(backends)
         self.catalog.vitals.set_rules(breaker_rules(config))
         self.router.define(new_rules, prices)
@@ -160,6 +165,7 @@ class Gateway:
             retries=retry_budget(config),
             settler=Settler(self.budgeting.escrow, Journals((self.metering, self.decisions)), self.clock),
             clock=self.clock,
+            caching=self.cache_room.caching(config),
             generation=self.generation,
         )
 
@@ -167,6 +173,7 @@ class Gateway:
         self.drains = Drains(self.engine) if self.config.server.on_disconnect == "drain" else None
         self.response_store = _response_store(self.config, self._environ, self.clock)
         limits = Limits(body_limit_bytes=self.config.server.body_limit_bytes)
+        self.idempotency = Idempotency(limits, self.clock)
         inference = Inference(self.engine, OPENAI_RESPONSES, limits, self.clock, self.drains)
         self.responses = Responses(self.engine, inference, limits, clock=self.clock, store=self.response_store)
         courier = self.budgeting.courier
@@ -190,6 +197,7 @@ class Gateway:
                 limits=limits,
                 clock=self.clock,
                 decisions=self.decisions,
+                idempotency=self.idempotency,
                 hardware=self._hardware,
             )
         )
@@ -198,7 +206,13 @@ class Gateway:
             lambda: self.engine.world.cashier, self.router, self.budgeting.escrow, self.budgeting.ledger, courier
         )
         batches = self.batching.open(answering, inference, holds, self.key_room.owners)
-        routes = (*answering, *batches, *self.budgeting.routes(), self.metering.route)
+        routes = (
+            *answering,
+            *batches,
+            *self.budgeting.routes(),
+            *self.cache_room.routes(),
+            self.metering.route,
+        )
         self.app = App(routes, self.key_room.gate, MARKS, self.metering)
 
     def start_background(self) -> None:
@@ -222,12 +236,14 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.batching.close()
         if hasattr(self, "responses"):
+            await self.idempotency.stop()
             await self.responses.stop()
             if self.drains is not None:
                 await self.drains.stop()
             await self.response_store.close()
             await self.budgeting.close(STOP_S)
             self.metering.stop()
+        await self.cache_room.close()
         await self.key_room.close()
         await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
         await self.http.aclose()

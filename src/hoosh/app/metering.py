@@ -19,6 +19,7 @@ from hoosh.core.ledger import UNLIMITED
 from hoosh.core.plan import Target
 from hoosh.core.pool import PoolView
 from hoosh.core.turned_away import TurnedAway
+from hoosh.engine.caching import Cached
 from hoosh.engine.catalog import Catalog
 from hoosh.engine.engine import Engine
 from hoosh.engine.reservations import views
@@ -44,7 +45,7 @@ log = logging.getLogger("hoosh.metrics")
 
 
 class Metering:
-    """Beside the log: ports.Journal and ports.Observer, http.routes.Watcher. `engine` comes once there is one."""
+    """Beside the log: ports.Journal and ports.Observer, http.routes.Watcher. `engine` and `cached` come later."""
 
     def __init__(self, journal: GateJournal, catalog: Catalog, budgeting: "Budgeting", place: Place) -> None:
         self._journal = journal
@@ -56,6 +57,7 @@ class Metering:
         self._before = self._siblings.inherited() if self._siblings else {}
         self._lag = LoopLag(self._tell, TELL_S)
         self.engine: Engine | None = None
+        self.cached: Cached | None = None
         self.route = metrics_route(CONTENT_TYPE, self.text)
 
     def start(self) -> None:
@@ -101,13 +103,14 @@ class Metering:
             self._siblings.tell(self._counts(), self._now())
 
     def _counts(self) -> Numbers:
-        return merged((self._before, self._metrics.numbers()))
+        return merged((self._before, self._metrics.numbers(), _cache_counts(self.cached)))
 
     def _now(self) -> Numbers:
         holds, failed = self._budgeting.escrow.open_holds, self._budgeting.courier.failed
         own = (str(self._place.index),)
         return {
             "hoosh_in_flight": _one(self.engine.running if self.engine else 0),
+            **_cache_standing(self.cached),
             "hoosh_budget_holds": _one(len(holds)),
             "hoosh_budget_held_tokens": _one(sum(amount.tokens for amount in holds)),
             **self._providers(),
@@ -152,6 +155,25 @@ class Metering:
         """Listed by its provider, or named as it is by the configuration."""
         backend = self._catalog.backends[target.provider]
         return target.model in backend.models or target.model in self._catalog.standing(target.provider).models
+
+
+def _cache_counts(cached: Cached | None) -> Numbers:
+    if cached is None:
+        return {}
+    counts = cached.counts
+    return {
+        "hoosh_cache_hits_total": _one(counts["hit"]),
+        "hoosh_cache_joined_total": _one(counts["joined"]),
+        "hoosh_cache_misses_total": _one(counts["miss"]),
+        "hoosh_cache_evictions_total": _one(cached.memory.evictions),
+    }
+
+
+def _cache_standing(cached: Cached | None) -> Numbers:
+    if cached is None:
+        return {}
+    standing = cached.memory.standing
+    return {"hoosh_cache_entries": _one(standing.entries), "hoosh_cache_bytes": _one(standing.size_bytes)}
 
 
 def _one(value: float) -> Rows:

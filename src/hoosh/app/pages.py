@@ -29,6 +29,7 @@ from hoosh.http.explain import Explaining
 from hoosh.http.gemini import MARK as GEMINI_MARK
 from hoosh.http.gemini import GeminiModels, marked
 from hoosh.http.health import Health
+from hoosh.http.idempotency import Idempotency
 from hoosh.http.inference import Inference
 from hoosh.http.models import Models
 from hoosh.http.ollama.keep import Keeping
@@ -59,6 +60,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     clock: SystemClock
     decisions: Decisions
+    idempotency: Idempotency
     hardware: Callable[[], Mapping[str, object]]
 
 
@@ -89,7 +91,7 @@ class Pages:
             self._answering("count_tokens", "/v1/messages/count_tokens", ANTHROPIC_COUNT, self._counting),
             *self._gemini_routes(gemini_models),
             *self._ollama_routes(models),
-            *_responses_routes(self._parts.responses),
+            *_responses_routes(self._parts.responses, self._parts.idempotency),
             *self._explaining(),
         )
 
@@ -100,7 +102,7 @@ class Pages:
         endpoint = Inference(self._parts.engine, dialect, self._parts.limits, self._parts.clock, self._parts.drains)
         if not path.endswith("*"):
             self._asked_at[path] = endpoint
-        endpoint_at = before(endpoint) if before else endpoint
+        endpoint_at = self._parts.idempotency.over(before(endpoint) if before else endpoint)
         return Route(method="POST", path=path, endpoint=endpoint_at, name=name, dialect=dialect)
 
     def _counting(self, inference: Inference) -> Endpoint:
@@ -150,12 +152,12 @@ class Pages:
         )
 
 
-def _responses_routes(responses: Responses) -> tuple[Route, ...]:
+def _responses_routes(responses: Responses, idempotency: Idempotency) -> tuple[Route, ...]:
     def route(method: str, path: str, endpoint: Endpoint) -> Route:
         return Route(method=method, path=path, endpoint=endpoint, name="responses", dialect=OPENAI_RESPONSES)
 
     return (
-        route("POST", "/v1/responses", responses.create),
+        route("POST", "/v1/responses", idempotency.over(responses.create)),
         route("GET", "/v1/responses/*", responses.show),
         route("POST", "/v1/responses/*", responses.cancel),
         route("DELETE", "/v1/responses/*", responses.delete),

@@ -74,7 +74,8 @@ async def serve_here(
             if server.watch_config and what.path is not None:
                 ends.callback(watching(what.path, reloading.try_to))
         if config.admin.enabled and what.place.index == 0:
-            side = await administer(gateway.key_room.admin_app(gateway.metering, reloading.route), config.admin, door)
+            more = (reloading.route, *gateway.cache_room.admin_routes())
+            side = await administer(gateway.key_room.admin_app(gateway.metering, *more), config.admin, door)
             ends.push_async_callback(side.stop)
             notes.append(f"administration on {side.place}")
         if what.recording:

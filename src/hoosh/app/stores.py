@@ -4,15 +4,17 @@ import time
 from pathlib import Path
 
 from hoosh.config.schema import Config
-from hoosh.ports import Ledger, Records
+from hoosh.ports import AnswerStore, Ledger, Records
 from hoosh.stores.ledger_memory import MemoryLedger
 from hoosh.stores.postgres.database import Database
 from hoosh.stores.postgres.ledger import PostgresLedger
 from hoosh.stores.postgres.records import PostgresRecords
 from hoosh.stores.records_memory import MemoryRecords
+from hoosh.stores.redis.answers import RedisAnswers
 from hoosh.stores.redis.keyspace import Keyspace
 from hoosh.stores.redis.ledger import RedisLedger
 from hoosh.stores.redis.records import RedisRecords
+from hoosh.stores.sqlite.answers import SQLiteAnswers
 from hoosh.stores.sqlite.file import StoreFile
 from hoosh.stores.sqlite.ledger import SQLiteLedger
 from hoosh.stores.sqlite.records import SQLiteRecords
@@ -42,6 +44,15 @@ def records_of(config: Config, directory: Path) -> Records:
             return PostgresRecords(database_of(config))
         case "redis":
             return RedisRecords(keyspace_of(config))
+
+
+def answers_of(config: Config, directory: Path) -> AnswerStore:
+    """Shared answers may be lost and are large, so that they have a file of their own where a file will do. Raises as
+    `ledger_of` does.
+    """
+    if config.store.kind == "redis":
+        return RedisAnswers(keyspace_of(config))
+    return SQLiteAnswers(directory / "cache.db")
 
 
 def database_of(config: Config) -> Database:

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from hoosh.config.access import AdminConfig, KeyConfig, KeysStoreConfig
 from hoosh.config.batches import BatchesConfig
+from hoosh.config.caching import CacheConfig
 from hoosh.config.routing import HealthConfig, RetryConfig, RouteConfig, RoutingConfig
 from hoosh.config.secret import Secret
 from hoosh.config.spending import BudgetConfig, LimitConfig, PriceConfig, PricingConfig, StoreConfig
@@ -251,6 +252,7 @@ class Config(Table, frozen=True):
         Meta(description="Rate limits on models, besides those of keys, budgets and providers."),
     ] = ()
     store: Annotated[StoreConfig, Meta(description="Where budgets and usage are kept.")] = StoreConfig()
+    cache: Annotated[CacheConfig, Meta(description="Answers that are given again to the same request.")] = CacheConfig()
     retry: Annotated[RetryConfig, Meta(description="What happens when a provider fails before its answer.")] = (
         RetryConfig()
     )

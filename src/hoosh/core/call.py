@@ -5,6 +5,7 @@ import enum
 import msgspec
 
 from hoosh.core.asked import Request
+from hoosh.core.cache_wish import CacheUse, CacheWish
 from hoosh.core.errors import HooshError
 from hoosh.core.events import Event, Finish, Metered, Raw, Reasoning, Refusal, Text, ToolDelta, Usage
 from hoosh.core.ledger import Amount, Priced
@@ -33,6 +34,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     local_only: bool = False
     tags: tuple[str, ...] = ()
     session: str = ""
+    cache: CacheWish = CacheWish()
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +122,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     wishes: Wishes = Wishes()
     decision: Decision | None = None
     tried: tuple[Tried, ...] = ()
+    cache: CacheUse = ""
 
 
 class Ticket:
@@ -143,6 +146,7 @@ class Account:
         "_costed",
         "attempt",
         "billed",
+        "cache",
         "call",
         "decision",
         "error",
@@ -186,6 +190,7 @@ class Account:
         self.seen_chars = 0
         self.seen_wide_bytes = 0  # of UTF-8, beyond one for each character
         self.first_event_ns = 0
+        self.cache: CacheUse = ""
         self.has_left = False  # the client; the answer is read to its end all the same
 
     def beside(self, targets: tuple[Target, ...]) -> "Account":

@@ -2,7 +2,7 @@
 Events: the only thing that flows from a provider to a client once a plan is made.
 
 `index` is the choice (OpenAI's n > 1). `Raw` carries bytes of the client's own dialect that pass
-through unchanged, beside the events that they mean.
+through unchanged, beside the events that they mean. Each has its name as a tag, for those that are kept.
 """
 
 from typing import Literal, TypeAlias
@@ -37,26 +37,26 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         return self.input + self.output
 
 
-class Opened(msgspec.Struct, frozen=True, gc=False):
+class Opened(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The provider named its reply. `model` is the provider's word for what answers."""
 
     id: str = ""
     model: str = ""
 
 
-class Text(msgspec.Struct, frozen=True, gc=False):
+class Text(msgspec.Struct, frozen=True, tag=True, gc=False):
     text: str
     index: int = 0
 
 
-class Refusal(msgspec.Struct, frozen=True, gc=False):
+class Refusal(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The model declined in words (OpenAI's `refusal`)."""
 
     text: str
     index: int = 0
 
 
-class Reasoning(msgspec.Struct, frozen=True, gc=False):
+class Reasoning(msgspec.Struct, frozen=True, tag=True, gc=False):
     """`signature` and `redacted` must come back unchanged on the next turn where a provider gave them."""
 
     text: str = ""
@@ -65,7 +65,7 @@ class Reasoning(msgspec.Struct, frozen=True, gc=False):
     index: int = 0
 
 
-class ToolDelta(msgspec.Struct, frozen=True, gc=False):
+class ToolDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
     """
     A piece of a tool call. `call` counts the calls of one choice from 0; `id` and `name` come with the first piece.
 
@@ -80,14 +80,14 @@ class ToolDelta(msgspec.Struct, frozen=True, gc=False):
     index: int = 0
 
 
-class Logprobs(msgspec.Struct, frozen=True, gc=False):
+class Logprobs(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Of the tokens just said: JSON text of an array in OpenAI's form ({token, logprob, bytes, top_logprobs})."""
 
     content: bytes
     index: int = 0
 
 
-class Citation(msgspec.Struct, frozen=True, gc=False):
+class Citation(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A source of what was said. `start` and `end` count characters of the whole answer, 0 and 0 where not told."""
 
     url: str
@@ -98,7 +98,7 @@ class Citation(msgspec.Struct, frozen=True, gc=False):
     index: int = 0
 
 
-class Media(msgspec.Struct, frozen=True, gc=False):
+class Media(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A picture or a sound that the model made: `data` in base64, or an address."""
 
     media_type: str = ""
@@ -107,7 +107,7 @@ class Media(msgspec.Struct, frozen=True, gc=False):
     index: int = 0
 
 
-class Finish(msgspec.Struct, frozen=True, gc=False):
+class Finish(msgspec.Struct, frozen=True, tag=True, gc=False):
     """`stop` is the stop sequence that ended the answer, where the provider tells it."""
 
     reason: FinishReason
@@ -115,27 +115,27 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
     stop: str = ""
 
 
-class Metered(msgspec.Struct, frozen=True):
+class Metered(msgspec.Struct, frozen=True, tag=True):
     """What the provider says was used so far. A later one replaces an earlier one."""
 
     usage: Usage
 
 
-class Vector(msgspec.Struct, frozen=True):
+class Vector(msgspec.Struct, frozen=True, tag=True):
     """The embedding of the `index`-th input."""
 
     values: tuple[float, ...]
     index: int = 0
 
 
-class Ranked(msgspec.Struct, frozen=True):
+class Ranked(msgspec.Struct, frozen=True, tag=True):
     """How well the `index`-th document answers the query; best first."""
 
     score: float
     index: int = 0
 
 
-class Judged(msgspec.Struct, frozen=True):
+class Judged(msgspec.Struct, frozen=True, tag=True):
     """A moderation of the `index`-th input. `scores` by category, in the provider's words."""
 
     flagged: bool
@@ -144,7 +144,7 @@ class Judged(msgspec.Struct, frozen=True):
     index: int = 0
 
 
-class Counted(msgspec.Struct, frozen=True):
+class Counted(msgspec.Struct, frozen=True, tag=True):
     """How many input tokens a request would take."""
 
     tokens: int
@@ -156,7 +156,7 @@ Found: TypeAlias = Vector | Ranked | Judged | Counted
 Meaning: TypeAlias = Opened | Spoken | Found | Metered
 
 
-class Raw(msgspec.Struct, frozen=True):
+class Raw(msgspec.Struct, frozen=True, tag=True):
     data: bytes
     events: tuple[Meaning, ...] = ()
 

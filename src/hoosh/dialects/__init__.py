@@ -105,7 +105,14 @@ class Encoder(Protocol):
         """The rest of a reply that ended well."""
 
 
-class ClientDialect(Protocol):
+class Encoders(Protocol):
+    """What of a client's dialect the engine needs."""
+
+    def encoder(self, request: Any, served: Served) -> Encoder:
+        """For a request that the dialect's `parse` gave."""
+
+
+class ClientDialect(Encoders, Protocol):
     """`relays` names the request headers that go on to a provider of the same dialect; lower case."""
 
     name: str
@@ -118,9 +125,6 @@ class ClientDialect(Protocol):
 
     def parse(self, body: bytes) -> Request:
         """Raises BadRequest naming the field (`param`)."""
-
-    def encoder(self, request: Any, served: Served) -> Encoder:
-        """For a request that `parse` gave."""
 
     def fault(self, error: HooshError, request_id: str) -> bytes:
         """The error as a JSON body."""

@@ -25,6 +25,7 @@ class Desk:
 
     __slots__ = (
         "_ceded",
+        "_given_up",
         "_sent",
         "biggest",
         "capped",
@@ -63,6 +64,7 @@ class Desk:
         self.strict_until_ms = 0
         self._sent = [0, 0, 0]
         self._ceded = [0, 0, 0]
+        self._given_up = False  # while the store was asked: its answer is of before
 
     def cap(self, ceiling: Amount, since_s: int, *, hard: bool = True) -> None:
         """A ceiling that is not `hard` is only told, and nothing is leased below it."""
@@ -118,6 +120,7 @@ class Desk:
         for meter in self.capped:
             self.granted[meter] = min(self.granted[meter], self.held[meter] + self.pending[meter])
         self.dirty = True
+        self._given_up = self.unanswered
 
     @property
     def is_free(self) -> bool:
@@ -170,6 +173,8 @@ class Desk:
             self._sent[meter] = 0
         self.left = meters(lease.left)
         self.idle = meters(lease.idle)
+        if self._given_up:
+            self.give_up_free()
 
     def _ahead(self, meter: int, gateways: int) -> int:
         """How much to lease for calls that have not come yet."""

@@ -33,7 +33,7 @@ class Drains:
 
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> None:
         """As Engine.serve. To cancel it is to leave the call to itself."""
-        account, end = Account(call), _LeavingSink(sink)
+        account, end = Account(call), LeavingSink(sink)
         task = asyncio.create_task(self._engine.run(account, dialect, end))
         try:
             await asyncio.shield(task)
@@ -49,13 +49,13 @@ class Drains:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _leave(self, account: Account, end: "_LeavingSink", task: asyncio.Task[None]) -> None:
+    def _leave(self, account: Account, end: "LeavingSink", task: asyncio.Task[None]) -> None:
         account.has_left = True
         is_drained = account.sent and account.billed is None and len(self._left) < self._at_most
         self._left.add(task)
         task.add_done_callback(self._ended)
         if is_drained:
-            end.leave(task)
+            end.leave()
             timer = asyncio.get_running_loop().call_later(self._limit_s, task.cancel)
             task.add_done_callback(lambda _: timer.cancel())
         else:
@@ -67,23 +67,23 @@ class Drains:
             log.error("a call without its client broke off", exc_info=error)
 
 
-class _LeavingSink:
+class LeavingSink:
     """ports.Sink: the client's end, and once it has left, nobody's."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._has_left = False
-        self._waits = False
+        self._waits: asyncio.Task[object] | None = None  # who waits for the client to take what was written
 
     @property
     def started(self) -> bool:
         return self._sink.started
 
-    def leave(self, task: asyncio.Task[None]) -> None:
-        """`task` may be waiting for a client to take what was written: it waits no longer."""
+    def leave(self) -> None:
+        """Who waits for the client waits no longer."""
         self._has_left = True
-        if self._waits:
-            task.cancel()
+        if self._waits is not None:
+            self._waits.cancel()
 
     def head(self, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         if not self._has_left:
@@ -102,13 +102,11 @@ class _LeavingSink:
             await self._unless_left(self._sink.fail(error))
 
     async def _unless_left(self, writing: Awaitable[None]) -> None:
-        self._waits = True
+        task = self._waits = asyncio.current_task()
         try:
             await writing
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self._has_left or task is None:
+            if not self._has_left or task is None or task.uncancel():  # it was not for the wait alone
                 raise
-            task.uncancel()
         finally:
-            self._waits = False
+            self._waits = None

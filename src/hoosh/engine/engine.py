@@ -34,7 +34,7 @@ from hoosh.core.errors import (
 from hoosh.core.events import Event, Usage, has_content
 from hoosh.core.plan import Attempt, Plan, Target
 from hoosh.core.wire import Timeouts, WireRequest
-from hoosh.dialects import ClientDialect, Decoder, PassingOn, Served, Tongue, Translating
+from hoosh.dialects import ClientDialect, Decoder, Encoders, PassingOn, Served, Tongue, Translating
 from hoosh.engine.backend import Backend
 from hoosh.engine.cashier import Cashier, limited
 from hoosh.engine.catalog import Catalog
@@ -46,7 +46,7 @@ from hoosh.policy.attempts import attempts
 from hoosh.policy.estimate import input_guess
 from hoosh.policy.hidden_keys import hide_key
 from hoosh.policy.retry_budget import RetryBudget
-from hoosh.ports import Clock, Observer, Permit, Reply, Sink, Transport
+from hoosh.ports import Caching, Clock, Observer, Permit, Reply, Sink, Transport
 from hoosh.providers.quirks import limit_output
 
 # An error body longer than this says nothing more.
@@ -72,6 +72,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     retries: RetryBudget
     settler: Settler
     clock: Clock
+    caching: Caching | None = None
     generation: int = 1  # of the configuration
 
 
@@ -114,7 +115,11 @@ class Engine:
             account.terms = world.cashier.terms(call)
             account.decision = world.router.route(call, account.terms)
             world.retries.call()
-            await _Passage(world, account).relay(dialect, sink)
+            relay = _Passage(world, account).relay
+            if world.caching is None:
+                await relay(dialect, sink)
+            else:
+                await world.caching.serve(account, dialect, sink, relay)
             account.outcome = Outcome.CANCELLED if account.has_left else Outcome.OK
         except HooshError as error:
             account.error = error
@@ -143,7 +148,7 @@ class _Passage:
         self.account = account
         self._backends = world.router.backends  # those that were chosen from, whoever is configured later
 
-    async def relay(self, dialect: ClientDialect, sink: Sink) -> None:
+    async def relay(self, dialect: Encoders, sink: Sink) -> None:
         try:
             await self._relay(dialect, sink)
         except UpstreamError as error:
@@ -151,7 +156,7 @@ class _Passage:
                 hide_key(error, self._backends[self.account.attempt.target.provider].secrets)
             raise
 
-    async def _relay(self, dialect: ClientDialect, sink: Sink) -> None:
+    async def _relay(self, dialect: Encoders, sink: Sink) -> None:
         account, world = self.account, self._world
         async with AsyncExitStack() as held:
             plan = account.plan
@@ -344,6 +349,8 @@ class _Passage:
             (b"x-hoosh-config", b"%d" % self._world.generation),
             (b"server-timing", b"first-event;dur=%.2f" % (total_ns / 1e6)),
         ]
+        if account.cache:
+            headers.append((b"x-hoosh-cache", account.cache.encode()))
         if opened.output_tokens:
             headers.append((b"x-hoosh-max-tokens", b"%d" % opened.output_tokens))
         if opened.dropped:

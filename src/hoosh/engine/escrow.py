@@ -119,7 +119,7 @@ class Escrow:
                 desk.give(opened.amount, meters(used))
             if settlement.error:  # what it was to do may be tried again
                 self._draw_back(opened.backing, _less(opened.drawn, meters(used)))
-        elif used == Amount() or self._courier.has_end(settlement.id):
+        elif (used == Amount() and not settlement.cache_hit) or self._courier.has_end(settlement.id):
             return
         else:
             line = _line(settlement.hold, self._charged(settlement.hold), self._courier.gateway, now_ms, Amount())

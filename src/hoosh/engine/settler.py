@@ -4,6 +4,7 @@
 may hit. A `finally` that awaited would be cancelled there and settle nothing.
 """
 
+from hoosh.core.cache_wish import SERVED
 from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.events import Usage
@@ -59,6 +60,7 @@ class Settler:
                 priced=account.quote.priced,
                 error=error,
                 absorbed=absorbed,
+                cache_hit=account.cache in SERVED,
             )
         )
 
@@ -82,6 +84,7 @@ class Settler:
             wishes=call.wishes,
             decision=account.decision,
             tried=tuple(account.tried),
+            cache=account.cache,
         )
 
 

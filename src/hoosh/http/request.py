@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from hoosh.core.cache_wish import CacheWish
 from hoosh.core.call import Wishes
 from hoosh.core.errors import BadRequest, UnsupportedMedia
 
@@ -19,6 +20,9 @@ NO_WISHES = Wishes()
 # What clients call a session: ours, what is usual, Codex's.
 SESSION_HEADERS = (b"x-hoosh-session", b"x-session-id", b"session_id", b"session-id")
 TAGS = b"x-hoosh-tags"
+CACHE = b"x-hoosh-cache"
+# What each mode lets the cache do: give what it has, keep what it gets.
+_MODES = {b"on": (True, True), b"read": (True, False), b"write": (False, True), b"off": (False, False)}
 WISHES = frozenset(
     (
         b"x-hoosh-provider",
@@ -27,6 +31,8 @@ WISHES = frozenset(
         b"x-hoosh-local-only",
         b"x-privacy-local",
         TAGS,
+        CACHE,
+        b"cache-control",
         *SESSION_HEADERS,
     )
 )
@@ -85,7 +91,29 @@ def wishes_of(headers: Mapping[bytes, bytes], pool: str) -> Wishes:
         local_only=headers.get(b"x-hoosh-local-only", headers.get(b"x-privacy-local", b"")).lower() in TRUE,
         tags=tuple(tag for part in headers.get(TAGS, b"").decode("latin-1").split(",") if (tag := part.strip())),
         session=next((said for name in SESSION_HEADERS if (said := _text(headers, name))), ""),
+        cache=cache_wish(headers),
     )
+
+
+def cache_wish(headers: Mapping[bytes, bytes]) -> CacheWish:
+    """`x-hoosh-cache`, and HTTP's own words (RFC 9111, 5.2.1): of both what lets the cache do less.
+
+    Raises BadRequest.
+    """
+    mode = headers.get(CACHE)
+    reads, writes = _MODES.get(mode.strip().lower(), (None, None)) if mode is not None else (True, True)
+    if reads is None or writes is None:
+        raise BadRequest("x-hoosh-cache: expected on, read, write or off", param="x-hoosh-cache")
+    max_age_s: int | None = None
+    for part in headers.get(b"cache-control", b"").lower().split(b","):
+        name, _, value = part.strip().partition(b"=")
+        if name == b"no-store":
+            reads = writes = False
+        elif name == b"no-cache":
+            reads = False
+        elif name == b"max-age" and value.strip(b'"').isdigit():
+            max_age_s = int(value.strip(b'"')[:12])
+    return CacheWish(reads=reads, writes=writes, max_age_s=max_age_s, is_asked=mode is not None and reads)
 
 
 def time_left_ns(headers: Mapping[bytes, bytes]) -> int:

@@ -53,7 +53,7 @@ COUNTERS = (
     Family(
         name="hoosh_requests_total",
         kind="counter",
-        text="Calls that are over. What was rejected before it was sent has no provider and no model.",
+        text="Calls that are over. What was rejected unsent or came from the cache has no provider and no model.",
         labels=("provider", "model", "outcome", "status"),
     ),
     Family(
@@ -82,6 +82,22 @@ COUNTERS = (
         text="Attempts at a provider that came to an end, by how: ok, left by its client, or the kind of failure.",
         labels=("provider", "result"),
     ),
+    Family(name="hoosh_cache_hits_total", kind="counter", text="Calls that the cache answered."),
+    Family(
+        name="hoosh_cache_joined_total",
+        kind="counter",
+        text="Calls that waited for another one with the same request, and got its answer or its failure.",
+    ),
+    Family(
+        name="hoosh_cache_misses_total",
+        kind="counter",
+        text="Calls that the cache might have answered, and a provider was asked.",
+    ),
+    Family(
+        name="hoosh_cache_evictions_total",
+        kind="counter",
+        text="Answers that went from memory to make room for others.",
+    ),
     Family(
         name="hoosh_errors_total",
         kind="counter",
@@ -91,6 +107,8 @@ COUNTERS = (
 )
 GAUGES = (
     Family(name="hoosh_in_flight", kind="gauge", text="Calls that are being answered."),
+    Family(name="hoosh_cache_entries", kind="gauge", text="Answers that are kept in memory."),
+    Family(name="hoosh_cache_bytes", kind="gauge", text="What they take."),
     Family(name="hoosh_budget_holds", kind="gauge", text="Attempts that hold a part of a budget now."),
     Family(name="hoosh_budget_held_tokens", kind="gauge", text="Tokens that attempts hold now."),
     Family(

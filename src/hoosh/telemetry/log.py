@@ -75,6 +75,8 @@ def _call(receipt: Receipt) -> dict[str, object]:
         "first_event_us": receipt.first_event_ns // 1000,
         "total_us": receipt.total_ns // 1000,
     }
+    if receipt.cache:
+        line["cache"] = receipt.cache
     if receipt.error:
         line["error"] = receipt.error
     if wishes.agent:

@@ -290,6 +290,8 @@ SPECIAL = {
     ("store", "kind"): "memory",
     ("store", "durability"): "durable",
     ("pricing", "unknown"): "deny",
+    ("cache", "scope"): "pool",
+    ("cache", "shared"): "store",
     ("prices", "provider"): "ollama",
 }
 

@@ -37,7 +37,7 @@ def test_the_files_in_docs_are_up_to_date(name: str, content: bytes) -> None:
 
 
 def test_the_walk_sees_every_key() -> None:
-    assert len(ALL) == 149
+    assert len(ALL) == 157
     assert list(SCHEMA["properties"]) == list(Config.__struct_fields__)
 
 

@@ -7,6 +7,7 @@ All keys begin with the same `{namespace}`, so that they lie in one slot. The cl
 import asyncio
 import importlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -78,6 +79,35 @@ class Keyspace:
             return cast("dict[bytes, bytes]", await redis.hgetall(":".join((self._home, *name))))
         except self._errors as error:
             raise _failed(error) from error
+
+    async def value_at(self, *name: str) -> bytes | None:
+        """What `set_value` has put there, while it lives. Raises StoreFailed."""
+        try:
+            redis, _ = await self._open()
+            return cast("bytes | None", await redis.get(":".join((self._home, *name))))
+        except self._errors as error:
+            raise _failed(error) from error
+
+    async def set_value(self, body: bytes, life_s: int, *name: str) -> None:
+        """Raises StoreFailed."""
+        try:
+            redis, _ = await self._open()
+            await redis.set(":".join((self._home, *name)), body, ex=life_s)
+        except self._errors as error:
+            raise _failed(error) from error
+
+    async def drop_values(self, is_meant: Callable[[bytes], bool], *name: str) -> int:
+        """Of those below a name; how many they were. Raises StoreFailed."""
+        dropped = 0
+        try:
+            redis, _ = await self._open()
+            async for key in redis.scan_iter(match=":".join((self._home, *name, "*")), count=1000):
+                body = await redis.get(key)
+                if isinstance(body, bytes) and is_meant(body):
+                    dropped += int(await redis.delete(key))
+        except self._errors as error:
+            raise _failed(error) from error
+        return dropped
 
     async def pending(self) -> int:
         """How many migrations are to be done: all where there is nothing yet. Changes nothing. Raises StoreFailed."""
