@@ -123,12 +123,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ticket:
-    """That an attempt has begun. `probes` names the circuit breakers that it shows whether they may close."""
+    """That an attempt has begun. `probes` names the circuit breakers that it shows whether they may close. `anyhow`: it
+    was made past those that are open, and closes them if it succeeds.
+    """
 
-    __slots__ = ("first_event_s", "probes", "target")
+    __slots__ = ("anyhow", "first_event_s", "probes", "target")
 
-    def __init__(self, target: Target, probes: tuple[tuple[str, ...], ...] = ()) -> None:
+    def __init__(self, target: Target, probes: tuple[tuple[str, ...], ...] = (), *, anyhow: bool = False) -> None:
         self.target = target
+        self.anyhow = anyhow
         self.probes = probes
         self.first_event_s: float | None = None  # once it has answered
 

@@ -70,6 +70,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     generation: int = 1  # of the configuration
 
+    def may_retry(self) -> bool:
+        return self.retries.take(self.clock.monotonic_ns())
+
 
 class _Opened(msgspec.Struct, frozen=True):
     """An attempt that has shown its first content."""
@@ -108,7 +111,7 @@ class Engine:
         try:
             permit = world.limits.admit(call)
             account.terms = world.cashier.terms(call)
-            account.decision = world.router.route(call, account.terms)
+            account.decision = world.router.route(call, account.terms, world.may_retry)
             world.retries.call()
             await _Passage(world, account).relay(dialect, sink)
             account.outcome = Outcome.CANCELLED if account.has_left else Outcome.OK
@@ -209,7 +212,9 @@ class _Passage:
             except StopIteration:
                 raise _verdict(account, error) from error
             now_ns = world.clock.monotonic_ns()
-            if now_ns - account.call.arrived_ns > plan.total_s * 1e9 or (asked and not world.retries.take(now_ns)):
+            if now_ns - account.call.arrived_ns > plan.total_s * 1e9 or (
+                (asked or attempt.anyhow) and not world.retries.take(now_ns)
+            ):
                 raise _verdict(account, error)
 
     def _lose(self, error: UpstreamError) -> None:
@@ -227,7 +232,7 @@ class _Passage:
         account, world, target = self._account, self._world, attempt.target
         call, backend = account.call, self._backends[target.provider]
         timeouts = _until(call.deadline_ns, began_ns, backend.timeouts) if call.deadline_ns else backend.timeouts
-        account.ticket = world.catalog.vitals.began(target)
+        account.ticket = world.catalog.vitals.began(target, anyhow=attempt.anyhow)
         world.limits.attempt(account, backend, target.model, held)
         tongue = backend.tongue(call.request.operation, call.dialect, target.model)
         if tongue is None:  # routing asks only those that can, but not each of their models can all
