@@ -38,6 +38,7 @@ from hoosh.engine.catalog import Catalog
 from hoosh.engine.limiting import Limiting
 from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
+from hoosh.engine.vitals import MAX_REST_S
 from hoosh.policy.attempts import attempts
 from hoosh.policy.estimate import input_guess
 from hoosh.policy.hidden_keys import hide_key
@@ -356,7 +357,10 @@ async def _refusal(backend: Backend, tongue: Tongue, reply: Reply) -> UpstreamEr
     body = b""
     while len(body) < MAX_REFUSAL_BYTES and (piece := await reply.read()):
         body += piece
-    return tongue.dialect.refusal(reply.status, reply.headers, body)
+    error = tongue.dialect.refusal(reply.status, reply.headers, body)
+    if error.retry_after_s is not None:  # so is the client told: whoever rests is asked again then
+        error.retry_after_s = min(error.retry_after_s, MAX_REST_S)
+    return error
 
 
 def _verdict(account: Account, last: UpstreamError) -> HooshError:
