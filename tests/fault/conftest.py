@@ -26,6 +26,7 @@ def reached(request: pytest.FixtureRequest) -> Iterator[Reached]:
     if os.environ.get("HOOSH_WRITE_TABLE") and figures and not failed_before:
         kept = json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}
         day = datetime.now(UTC).date().isoformat()
-        test = f"{Path(request.node.path).name}::{request.node.originalname}"
-        kept.update({f"{row} {test}": {"row": row, "figure": text, "day": day} for row, text in figures.items()})
+        kept.update(
+            {f"{row} {request.node.name}": {"row": row, "figure": text, "day": day} for row, text in figures.items()}
+        )
         KEPT.write_text(json.dumps(dict(sorted(kept.items())), indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -89,12 +89,12 @@ class FaultProxy:
                     self.calls += 1
                 far.write(piece)
                 await far.drain()
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # cancelled at the end of all, which asyncio would print
             pass
         finally:
             line.end()
-            await asyncio.wait([back])
             self._lines.discard(line)
+            back.cancel()
 
     async def _answers(self, answers: asyncio.StreamReader, line: Line) -> None:
         try:

@@ -61,7 +61,8 @@ class Upstream:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            # Cancelled at the end of all, which asyncio would print.
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     if head.startswith(b"GET"):
                         await whole(writer, b'{"object":"list","data":[{"id":"%b"}]}' % MODEL.encode())
