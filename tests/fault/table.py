@@ -149,12 +149,13 @@ ROWS = (
     Row(
         "K5",
         "SIGTERM while 200 streams run",
-        "each comes to its end, or is told at the end of the time for that",
+        "each comes to its end, or is broken off when the time for that is over",
         (
             f"{CLIENT}::test_two_hundred_streams_come_to_their_end_when_the_gateway_is_told_to_end",
-            f"{CLIENT}::test_two_hundred_streams_are_told_when_their_time_to_end_is_over",
+            f"{CLIENT}::test_two_hundred_streams_are_broken_off_when_their_time_to_end_is_over",
             "tests/edge/test_workers.py::test_the_end_lets_calls_come_to_theirs",
         ),
+        "not yet: an error event for those that are broken off",
     ),
     Row(
         "F1",
@@ -349,13 +350,15 @@ ROWS = (
         "prompts of a million tokens, four at once",
         "the loop is late by less than 250 ms",
         (f"{BOUNDS}::test_prompts_of_a_million_tokens_hold_up_nobody",),
+        "not reached: less than 100 ms",
     ),
     Row(
         "M1",
         "all faults, clients that leave, and nonsense, for a while",
-        "memory and files are what they were, nothing runs, nothing is held",
+        "memory and files are what they are after a first shower, nothing runs, nothing is held",
         (f"{HERE}/test_soak.py::test_after_bad_weather_it_is_as_large_as_before",),
-        "not yet: 24 h",
+        "not reached: within 5 % of what it is in calm; 600 s of it (2026-11-25) took RSS from 48.4 to 54.0 MiB, flat in the last "
+        "minutes, with nothing in flight or held; not yet: 24 h",
     ),
     Row(
         "M2",

@@ -90,7 +90,7 @@ def test_two_hundred_streams_come_to_their_end_when_the_gateway_is_told_to_end(
     reached("K5", f"{whole} of {STREAMS} streams whole, exit status 0, nothing left in the journal")
 
 
-def test_two_hundred_streams_are_told_when_their_time_to_end_is_over(tmp_path: Path) -> None:
+def test_two_hundred_streams_are_broken_off_when_their_time_to_end_is_over(tmp_path: Path) -> None:
     more = f"{BUDGET}[server]\ndrain_s = 0.5\n"
     with stage(Upstream(4, pause_s=3600.0)) as at, serving(tmp_path, at.config(more=more)) as gateway:
         heard = at.run(_streams_that_are_ended(at, gateway))
@@ -104,5 +104,5 @@ async def _streams_that_are_ended(at: Stage, gateway: Running) -> tuple[int, int
         await asyncio.sleep(0.01)
     gateway.process.send_signal(signal.SIGTERM)
     told = await asyncio.gather(*calls)
-    assert all(one.error and one.whole for one in told)
+    assert not any(one.whole for one in told)  # a client can tell; it hears no error event
     return sum(one.status == 200 for one in told), sum(one.done for one in told)
