@@ -357,7 +357,7 @@ ROWS = (
         "all faults, clients that leave, and nonsense, for a while",
         "memory and files are what they are after a first shower, nothing runs, nothing is held",
         (f"{HERE}/test_soak.py::test_after_bad_weather_it_is_as_large_as_before",),
-        "not reached: within 5 % of what it is in calm; 600 s of it (2026-11-25) took RSS from 48.4 to 54.0 MiB, flat in the last "
+        "not reached: within 5 % of what it is in calm; 600 s (2026-11-25) took RSS from 48.4 to 54.0 MiB, flat in the last "
         "minutes, with nothing in flight or held; not yet: 24 h",
     ),
     Row(
