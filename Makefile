@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all clients fuzz lint fix docs prices bench lock clean
+.PHONY: help setup run test test-slow test-all faults clients fuzz lint fix docs prices bench lock clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -107,6 +107,10 @@ lock: ## write requirements/*.txt again
 	$(COMPILE) -c requirements/run.txt requirements/fuzz.in -o requirements/fuzz.txt
 	$(subst pyproject.toml,requirements/prices.in,$(COMPILE)) -o requirements/prices.txt
 	rm -rf $(UV)
+
+faults: setup ## measure every fault again, and write the figures into docs/reliability.md; 20 minutes
+	HOOSH_WRITE_TABLE=1 $(BIN)/pytest -s tests/fault
+	$(BIN)/python docs/generate.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist bench/mock bench/sseload bench/logs .coverage .*_cache .hypothesis

@@ -3,6 +3,7 @@
 
 import importlib
 import importlib.util
+import runpy
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hoosh.engine.backend import tongues_of
 from hoosh.providers import Provider
 from hoosh.providers.registry import PROVIDERS
 
+FAULTS = Path(__file__).parent.parent / "tests" / "fault" / "table.py"
 _HEAD = """\
 # Providers
 
@@ -78,6 +80,7 @@ def pages() -> dict[str, str]:
         "fidelity.md": _fidelity(),
         "config.md": describe(),
         "hoosh.schema.json": json_schema().decode(),
+        "reliability.md": runpy.run_path(str(FAULTS))["page"](),
     }
 
 

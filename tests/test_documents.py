@@ -83,5 +83,14 @@ def test_each_row_of_what_holds_names_a_test_and_each_security_test_is_named() -
     assert files <= {file for file, _ in NAMED.findall(page)}
 
 
+def test_each_row_of_the_fault_table_names_a_test_or_says_not_yet_and_each_fault_test_is_named() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| row |")]
+    assert len(rows) > 35
+    assert [row for row in rows if not NAMED.search(row) and "not yet" not in row] == []
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "fault").glob("test_*.py")}
+    assert files <= {file for file, _ in NAMED.findall(page)}
+
+
 def _has_test(file: Path, name: str) -> bool:
     return file.is_file() and re.search(rf"^def {name}\(", file.read_text("utf-8"), re.MULTILINE) is not None

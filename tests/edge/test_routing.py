@@ -139,12 +139,14 @@ def test_a_provider_that_fails_is_left_alone_and_all_down_is_503_with_reasons(th
         three.mood(name, (500, {"error": {"message": "broken"}}))
     for _ in range(5):
         assert three.ask().status == 500
-    asked = [three.asked(name) for name in "abc"]
     answer = three.ask()
     assert (answer.status, answer.error["code"]) == (503, "no_provider")
     assert all(f"{name}/echo: upstream_error" in answer.error["message"] for name in "abc")
     assert int(answer.headers["retry-after"]) >= 1
-    assert [three.asked(name) for name in "abc"] == asked
+    asked = sum(three.asked(name) for name in "abc")
+    assert {three.ask().status for _ in range(150)} == {503}
+    more = sum(three.asked(name) for name in "abc") - asked
+    assert more < 150  # those who are left alone are asked in the end, out of the budget for further attempts
     health = three.gateway.ask(b"", path="/v1/health/providers", method="GET").value["providers"]
     assert [row["circuits_open"][0]["name"] for row in health] == ["a/echo", "b/echo", "c/echo"]
     assert three.ask("unknown-model").status == 404

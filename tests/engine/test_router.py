@@ -179,6 +179,29 @@ def test_all_down_is_said_with_reasons_and_when_to_come_again() -> None:
     assert 0 < told.value.retry_after_s <= 1
 
 
+def test_where_all_are_left_alone_for_failing_one_may_be_asked_all_the_same() -> None:
+    crossing = Crossing(by("priority"), *THREE)
+    for name in "abc":
+        crossing.fail(Target(name, "m"), ConnectFailed("away"), 5)
+    plan = crossing.router.route(call(), TERMS, lambda: True).plan
+    assert plan.targets == ()
+    assert {target.provider for target in plan.last} == {"a", "b", "c"}
+    with pytest.raises(NoProvider):
+        crossing.router.route(call(), TERMS, lambda: False)
+
+
+def test_nobody_is_asked_past_a_rest_that_it_asked_for_nor_who_is_the_only_one() -> None:
+    crossing = Crossing(by("priority"), *THREE)
+    for name in "abc":
+        crossing.fail(Target(name, "m"), Throttled("slow", retry_after_s=9))
+    with pytest.raises(NothingFree):
+        crossing.router.route(call(), TERMS, lambda: True)
+    alone = Crossing(by("priority"), backend("a"))
+    alone.fail(Target("a", "m"), ConnectFailed("away"), 5)
+    with pytest.raises(NoProvider):
+        alone.router.route(call(), TERMS, lambda: True)
+
+
 def test_who_only_rests_is_a_rate_limit_and_no_fault() -> None:
     crossing = Crossing(by("priority"), backend("a"))
     crossing.fail(Target("a", "m"), Throttled("slow", retry_after_s=9))

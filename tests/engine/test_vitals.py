@@ -134,6 +134,31 @@ def test_only_one_call_finds_out_whether_it_works_again() -> None:
     ward.vitals.ended(probe, None)
 
 
+def test_an_attempt_past_an_open_breaker_closes_it_if_it_succeeds_and_else_changes_nothing() -> None:
+    ward = Ward()
+    ward.fail(A, ConnectFailed("no"), RULES.failures)
+    before = ward.vitals.vital(A)
+    assert before.is_blamed
+    ward.vitals.ended(ward.vitals.began(A, anyhow=True), ConnectFailed("no"))
+    after = ward.vitals.vital(A)
+    assert after.is_blamed
+    assert after.retry_s < before.retry_s
+    ward.later(RULES.open_s)
+    probe = ward.vitals.began(A)
+    past = ward.vitals.began(A, anyhow=True)
+    assert ward.blocked(A) == [A]  # still one call finds out
+    ward.vitals.answered(past, 0.1)
+    assert ward.vitals.is_well
+    for ticket in (probe, past):
+        ward.vitals.ended(ticket, None)
+
+
+def test_a_rest_is_no_blame() -> None:
+    ward = Ward()
+    ward.fail(A, Throttled("slow", retry_after_s=3))
+    assert not ward.vitals.vital(A).is_blamed
+
+
 def test_a_call_from_before_it_opened_says_nothing_of_now() -> None:
     ward = Ward()
     old = [ward.vitals.began(A) for _ in range(3)]

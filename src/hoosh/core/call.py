@@ -126,12 +126,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ticket:
-    """That an attempt has begun. `probes` names the circuit breakers that it shows whether they may close."""
+    """That an attempt has begun. `probes` names the circuit breakers that it shows whether they may close. `anyhow`: it
+    was made past those that are open, and closes them if it succeeds.
+    """
 
-    __slots__ = ("first_event_s", "probes", "target")
+    __slots__ = ("anyhow", "first_event_s", "probes", "target")
 
-    def __init__(self, target: Target, probes: tuple[tuple[str, ...], ...] = ()) -> None:
+    def __init__(self, target: Target, probes: tuple[tuple[str, ...], ...] = (), *, anyhow: bool = False) -> None:
         self.target = target
+        self.anyhow = anyhow
         self.probes = probes
         self.first_event_s: float | None = None  # once it has answered
 
@@ -193,12 +196,12 @@ class Account:
         self.cache: CacheUse = ""
         self.has_left = False  # the client; the answer is read to its end all the same
 
-    def beside(self, targets: tuple[Target, ...]) -> "Account":
-        """One for a part of the call that runs beside another: to ask `targets`, and nobody else."""
+    def beside(self, targets: tuple[Target, ...], last: tuple[Target, ...]) -> "Account":
+        """One for a part of the call that runs beside another: to ask these, and nobody else."""
         part = Account(self.call)
         part.terms = self.terms
         if self.decision is not None:
-            plan = msgspec.structs.replace(self.decision.plan, targets=targets, hedge_s=0.0)
+            plan = msgspec.structs.replace(self.decision.plan, targets=targets, last=last, hedge_s=0.0)
             part.decision = msgspec.structs.replace(self.decision, plan=plan)
         return part
 

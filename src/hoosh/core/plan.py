@@ -26,7 +26,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `ambiguous`: what becomes of a call that a provider may have answered and charged without our hearing of it:
     another attempt never, where it would cost nothing, or always. `wider` are the targets that can read more than those
     before them, for a prompt that was too long; `on_content`: a refusal for its content is tried elsewhere.
-    `hedge_s`: the next target is asked, too, if the first has said nothing by then; 0 for never.
+    `hedge_s`: the next target is asked, too, if the first has said nothing by then; 0 for never. `last` are those that
+    are left alone because they failed: asked when nobody else is left, for one of them may work again by now.
     """
 
     targets: tuple[Target, ...]
@@ -40,11 +41,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     wider: tuple[Target, ...] = ()
     on_content: bool = False
     hedge_s: float = 0.0
+    last: tuple[Target, ...] = ()
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The `n`-th attempt of a call, counted from 1, to be made after `delay_s`."""
+    """The `n`-th attempt of a call, counted from 1, after `delay_s`; `anyhow`: though its circuit breaker is open."""
 
     n: int
     target: Target
     delay_s: float = 0.0
+    anyhow: bool = False

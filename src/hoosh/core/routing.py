@@ -78,13 +78,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 class Vital(msgspec.Struct, frozen=True):
     """How a target fares now. `blocked` says why it may not be asked, for another `retry_s`; "" if it may. It
-    `is_resting` if it asked for that itself. `latency_s` is the time to its first token lately, None where nothing is
-    known.
+    `is_resting` if it asked for that itself, `is_blamed` if all there is against it are failures. `latency_s` is the
+    time to its first token lately, None where nothing is known.
     """
 
     blocked: str = ""
     retry_s: float = 0.0
     is_resting: bool = False
+    is_blamed: bool = False
     in_flight: int = 0
     latency_s: float | None = None
 

@@ -42,7 +42,9 @@ from hoosh.engine.hedging import race
 from hoosh.engine.limiting import Limiting
 from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
+from hoosh.engine.vitals import MAX_REST_S
 from hoosh.policy.attempts import attempts
+from hoosh.policy.decide import nobody
 from hoosh.policy.estimate import input_guess
 from hoosh.policy.hidden_keys import hide_key
 from hoosh.policy.retry_budget import RetryBudget
@@ -74,6 +76,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     caching: Caching | None = None
     generation: int = 1  # of the configuration
+
+    def may_retry(self) -> bool:
+        return self.retries.take(self.clock.monotonic_ns())
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -113,7 +118,7 @@ class Engine:
         try:
             permit = world.limits.admit(call)
             account.terms = world.cashier.terms(call)
-            account.decision = world.router.route(call, account.terms)
+            account.decision = world.router.route(call, account.terms, world.may_retry)
             world.retries.call()
             relay = _Passage(world, account).relay
             if world.caching is None:
@@ -190,18 +195,18 @@ class _Passage:
         account, world, plan = self.account, self._world, self.account.plan
         heats: list[_Heat] = []
 
-        def heat(targets: tuple[Target, ...], made: int) -> Coroutine[object, object, _Heat]:
-            one = _Heat(_Passage(world, account.beside(targets)), made)
+        def heat(targets: tuple[Target, ...], last: tuple[Target, ...], made: int) -> Coroutine[object, object, _Heat]:
+            one = _Heat(_Passage(world, account.beside(targets, last)), made)
             heats.append(one)
             return one.run()
 
         def allows() -> bool:
             return world.retries.take(world.clock.monotonic_ns())
 
-        second = partial(heat, plan.targets[1:], plan.tries)
+        second = partial(heat, plan.targets[1:], plan.last, plan.tries)
         winner: _Heat | None = None
         try:
-            winner = await race(heat(plan.targets[:1], 0), second, plan.hedge_s, allows)
+            winner = await race(heat(plan.targets[:1], (), 0), second, plan.hedge_s, allows)
             account.become(winner.passage.account)
             held.push_async_exit(winner.held.pop_all())
             return winner.opened
@@ -251,7 +256,9 @@ class _Passage:
             except StopIteration:
                 raise _verdict(account, error) from error
             now_ns = world.clock.monotonic_ns()
-            if now_ns - account.call.arrived_ns > plan.total_s * 1e9 or (asked and not world.retries.take(now_ns)):
+            if now_ns - account.call.arrived_ns > plan.total_s * 1e9 or (
+                (asked or attempt.anyhow) and not world.retries.take(now_ns)
+            ):
                 raise _verdict(account, error)
 
     def give_up(self) -> None:
@@ -277,7 +284,7 @@ class _Passage:
         account, world, target = self.account, self._world, attempt.target
         call, backend = account.call, self._backends[target.provider]
         timeouts = _until(call.deadline_ns, began_ns, backend.timeouts) if call.deadline_ns else backend.timeouts
-        account.ticket = world.catalog.vitals.began(target)
+        account.ticket = world.catalog.vitals.began(target, anyhow=attempt.anyhow)
         world.limits.attempt(account, backend, target.model, held)
         tongue = backend.tongue(call.request.operation, call.dialect, target.model)
         if tongue is None:  # routing asks only those that can, but not each of their models can all
@@ -423,12 +430,19 @@ async def _refusal(backend: Backend, tongue: Tongue, reply: Reply) -> UpstreamEr
     body = b""
     while len(body) < MAX_REFUSAL_BYTES and (piece := await reply.read()):
         body += piece
-    return tongue.dialect.refusal(reply.status, reply.headers, body)
+    error = tongue.dialect.refusal(reply.status, reply.headers, body)
+    if error.retry_after_s is not None:  # so is the client told: whoever rests is asked again then
+        error.retry_after_s = min(error.retry_after_s, MAX_REST_S)
+    return error
 
 
 def _verdict(account: Account, last: UpstreamError) -> HooshError:
     """One failure is told as it is; several are told together, as what the last one was."""
-    if last.verdict in ("stop", "wider", "content") or len(account.tried) == 1:
+    if last.verdict in ("stop", "wider", "content"):
+        return last
+    if account.decision is not None and not account.plan.targets:  # only those were asked that are left alone
+        return nobody(account.call.request.model, account.decision)
+    if len(account.tried) == 1:
         return last
     tried = "; ".join(f"{tried.target}: {tried.error.message}" for tried in account.tried)
     return Exhausted(f"All {len(account.tried)} attempts failed: {tried}", last)

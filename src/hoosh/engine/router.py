@@ -5,7 +5,7 @@ and whose turn it is. While all are well, and the route's strategy looks at noth
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -106,14 +106,17 @@ class Router:
     def default_model(self, operation: Operation) -> str:
         return self._rules.default_models.get(operation, "")
 
-    def route(self, call: Call, terms: Terms) -> Decision:
-        """Raises UnknownModel, NoProvider, NothingFree, BadRequest, Forbidden."""
+    def route(self, call: Call, terms: Terms, may_force: Callable[[], bool] = lambda: False) -> Decision:
+        """`may_force`: whether one of those may be asked that are left alone, where they are all there are. Raises
+        UnknownModel, NoProvider, NothingFree, BadRequest, Forbidden.
+        """
         request, wishes = call.request, call.wishes
         known = self._look_up(request.model, request.operation, wishes)
         if known.steady is not None and self._catalog.vitals.is_well and not call.principal.models:
             return known.steady
         ask, decision = self._decide(known, call, terms, WhatIf(), takes_turn=True)
-        if not decision.plan.targets:
+        plan = decision.plan
+        if not plan.targets and not (plan.last and may_force()):
             raise refusal(ask, decision)
         return decision
 

@@ -80,26 +80,34 @@ class Vitals:
         latency_s = None if latency is None else latency.now_s(now_ns)
         worst = self._worst(target, now_ns) if self._breakers else None
         if worst is None:
-            return Vital("", 0.0, False, in_flight, latency_s) if in_flight or latency else WELL
+            return Vital(in_flight=in_flight, latency_s=latency_s) if in_flight or latency else WELL
         breaker, wait_ns = worst
-        return Vital(breaker.reason, wait_ns / 1e9, breaker.is_resting and breaker.is_limit, in_flight, latency_s)
+        return Vital(
+            blocked=breaker.reason,
+            retry_s=wait_ns / 1e9,
+            is_resting=breaker.is_resting and breaker.is_limit,
+            is_blamed=not any(one.is_resting for _, one in self._of(target)),
+            in_flight=in_flight,
+            latency_s=latency_s,
+        )
 
-    def began(self, target: Target) -> Ticket:
-        """An attempt begins; `ended` must follow. Raises CircuitOpen where another one is finding out."""
+    def began(self, target: Target, *, anyhow: bool = False) -> Ticket:
+        """An attempt begins; `ended` must follow. Raises CircuitOpen, unless `anyhow`, where another is finding out."""
         probes: tuple[Part, ...] = ()
         if self._breakers:
             now_ns = self._clock.monotonic_ns()
             breakers = self._of(target)
             for _, breaker in breakers:
                 breaker.refresh(now_ns)
-                if wait_ns := breaker.wait_ns(now_ns):
+                if not anyhow and (wait_ns := breaker.wait_ns(now_ns)):
                     raise CircuitOpen(f"{target}: {breaker.reason}", retry_after_s=wait_ns / 1e9)
-            probes = tuple(part for part, breaker in breakers if breaker.claim(now_ns))
+            free = ((part, breaker) for part, breaker in breakers if not breaker.wait_ns(now_ns))
+            probes = tuple(part for part, breaker in free if breaker.claim(now_ns))
         part = (target.provider, target.model)
         if part not in self._in_flight and len(self._in_flight) >= MAX_PARTS:
             self._in_flight = {one: count for one, count in self._in_flight.items() if count}
         self._in_flight[part] = self._in_flight.get(part, 0) + 1
-        return Ticket(target, probes)
+        return Ticket(target, probes, anyhow=anyhow)
 
     def answered(self, ticket: Ticket, first_event_s: float) -> None:
         """Its first token is there."""
@@ -162,9 +170,10 @@ class Vitals:
         if not self._breakers:
             return
         for part, breaker in self._of(target):
-            breaker.succeed(now_ns, is_probe=part in ticket.probes)
+            shows = ticket.anyhow or part in ticket.probes
+            breaker.succeed(now_ns, is_probe=shows)
             if breaker.is_pristine:
-                if part in ticket.probes:
+                if shows:
                     log.info("%s: works again", _name(part))
                 self._breakers.pop(part, None)
         ticket.probes = ()

@@ -74,7 +74,7 @@ def decide(route: Route, candidates: Sequence[Candidate], ask: Ask, live: Live, 
         route=route.name,
         strategy=route.strategy,
         considered=tuple(sorted(considered.values(), key=lambda one: one.place or len(candidates) + 1)),
-        plan=_plan(route, targets, candidates),
+        plan=_plan(route, targets, candidates, _last(considered.values())),
         session=session,
         chance=chance,
         told=_told(route, len(usable), len(candidates)),
@@ -85,9 +85,14 @@ def refusal(ask: Ask, decision: Decision) -> HooshError:
     """Why nobody may be asked. Those that only rest will be back; those that are down may be."""
     if decision.considered and all(one.skipped.startswith("key '") for one in decision.considered):
         return not_this_model(ask.principal, ask.model)
+    return nobody(ask.model, decision)
+
+
+def nobody(model: str, decision: Decision) -> NoProvider:
+    """Each that could serve the model, and why it does not now."""
     blocked = [one.vital for one in decision.considered if one.vital.blocked]
     why = "; ".join(f"{one.candidate.target}: {one.skipped}" for one in decision.considered)
-    message = f"Nobody can serve model '{ask.model}' now: {why}"
+    message = f"Nobody can serve model '{model}' now: {why}"
     if not blocked:
         return NoProvider(message)
     kind = NothingFree if all(vital.is_resting for vital in blocked) else NoProvider
@@ -160,7 +165,18 @@ def _shut(target: Target, route: Route, ask: Ask) -> str:
     return ""
 
 
-def _plan(route: Route, targets: Sequence[Target], candidates: Sequence[Candidate]) -> Plan:
+def _last(considered: Iterable[Considered]) -> tuple[Target, ...]:
+    """Who only is left alone for having failed, the first that would be asked again first. None of one alone: it has
+    to come to itself.
+    """
+    able = [one for one in considered if not one.skipped or one.skipped == one.vital.blocked]
+    if len({one.candidate.target.provider for one in able}) < 2:
+        return ()
+    blamed = sorted((one for one in able if one.vital.is_blamed), key=lambda one: one.vital.retry_s)
+    return tuple(one.candidate.target for one in blamed)
+
+
+def _plan(route: Route, targets: Sequence[Target], candidates: Sequence[Candidate], last: tuple[Target, ...]) -> Plan:
     """Whoever is not known to read less than all before it may have a prompt that was too long for them."""
     wider: tuple[Target, ...] = ()
     if "context" in route.fallback_on and len(targets) > 1:
@@ -175,7 +191,7 @@ def _plan(route: Route, targets: Sequence[Target], candidates: Sequence[Candidat
             most = max(most, tokens)
             seen.add(models[name])
     return msgspec.structs.replace(
-        route.plan, targets=tuple(targets), wider=wider, on_content="content" in route.fallback_on
+        route.plan, targets=tuple(targets), last=last, wider=wider, on_content="content" in route.fallback_on
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hoosh.core.errors import (
     BadUpstream,
+    CircuitOpen,
     ConnectFailed,
     ContentRefused,
     ContextTooLong,
@@ -127,3 +128,15 @@ def test_refused_content_goes_to_others_only_where_the_route_says_so() -> None:
     plan = Plan(targets=TARGETS[:2], on_content=True)
     assert len(drive(plan, [ContentRefused("no")] * 3)) == 2
     assert len(drive(Plan(targets=TARGETS[:2]), [ContentRefused("no")] * 3)) == 1
+
+
+def test_whoever_is_left_alone_is_asked_in_the_end_and_once() -> None:
+    first, second, third, _ = TARGETS
+    plan = Plan(targets=(first, second), last=(third,), tries=2)
+    failed = [CircuitOpen("finding out"), BadUpstream("bad"), ConnectFailed("no"), ConnectFailed("no")]
+    rows = [(attempt.target, attempt.anyhow) for attempt, _ in drive(plan, failed)]
+    assert rows == [(first, False), (second, False), (third, True), (first, True)]
+
+
+def test_who_is_alone_and_left_alone_comes_to_itself() -> None:
+    assert len(drive(Plan(targets=TARGETS[:1]), [CircuitOpen("finding out")])) == 1
