@@ -42,7 +42,7 @@ def test_who_leaves_leaves_nothing_behind(tmp_path: Path, reached: Reached, poli
             left = len(upstream.account) - 1
             asked = [entry.call.split()[1] for entry in upstream.account[:-1]]
             assert all(asked.count(str(place)) == 2 * times for place in PLACES[1:])
-            assert 0 < asked.count("0") <= 2 * times  # some leave before anybody is asked
+            assert asked.count("0") <= 2 * times  # some, or all, leave before anybody is asked
             assert upstream.connections <= 100  # those that are kept for the next calls
             if policy == "cancel":
                 eventually(lambda: upstream.connections <= 2)
