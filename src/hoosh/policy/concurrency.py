@@ -1,11 +1,11 @@
 """How many calls a target can take at once, learnt from how soon it begins to answer.
 
-Not from how long it answers: that is content. Samples are looked at by half a round of calls, as their mean: by Little's
-law that grows as the limit does once all of the target is in use, also where calls are served in waves. One long prompt
-among them counts as twice the median, so that it alone is no sign of load. It is compared with what the target takes without load. The
-limit grows by one round of calls that were as fast as that while all of it was in use, doubling until it was too much
-once; and it shrinks by as much as a round was slower (TCP Vegas; Netflix' concurrency-limits), or by a part where the
-target says that it is overloaded. Time comes in as an argument.
+Not from how long it answers: that is content. Samples are looked at by half a round of calls, as their mean: by
+Little's law that grows as the limit does once all of the target is in use, also where calls are served in waves. One
+long prompt among them counts as twice the median, so that it alone is no sign of load. The mean is compared with what
+the target takes without load. The limit grows by one round of calls that were as fast as that while all of it was in
+use, doubling until it was too much once; and it shrinks by as much as a round was slower (TCP Vegas; Netflix'
+concurrency-limits), or by a part where the target says that it is overloaded. Time comes in as an argument.
 """
 
 import msgspec
@@ -115,8 +115,7 @@ class Concurrency:
             limit, self._probe = self._probe, 0
             self._change(limit, now_ns)
             return
-        if mean_ns < seen.no_load_ns:
-            seen.no_load_ns = mean_ns
+        seen.no_load_ns = min(seen.no_load_ns, mean_ns)
         base_ns = seen.no_load_ns + SPREAD * seen.deviation_ns
         near_ns = base_ns * NEAR + NEAR_NS
         if mean_ns > base_ns * FAR + FAR_NS:

@@ -1,10 +1,10 @@
 """Who goes next of those who wait: each tenant in turn, by what its calls cost, and what cannot wait before what can.
 
-Deficit round robin (Shreedhar and Varghese, SIGCOMM 1995): at each turn a tenant may spend QUANTUM more; rounds in which
-nobody has enough yet are taken at once, so that a small quantum costs nothing. A queue that is
-full gives the newest place of whoever has most of them to one who has fewer and asks for less, so that who sends twenty
-times its share turns away itself. Within a tenant who came first goes first, also when it is full: what is not going to be served in
-time was refused when it came, so that nobody who waits is too old to be worth it.
+Deficit round robin (Shreedhar and Varghese, SIGCOMM 1995): at each turn a tenant may spend QUANTUM more; rounds in
+which nobody has enough yet are taken at once, so that a small quantum costs nothing. A queue that is full gives the
+newest place of whoever has most of them to one who has fewer and asks for less, so that who sends twenty times its
+share turns away itself. Within a tenant who came first goes first, also when it is full: what is not going to be served
+in time was refused when it came, so that nobody who waits is too old to be worth it.
 
 Calls end in waves, and between two of them those who ask for little wait, too. For them there is MORE room: for who was
 LIGHT, well below an equal part of those who lately came to wait.

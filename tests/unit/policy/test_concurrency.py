@@ -93,9 +93,7 @@ def test_a_fixed_limit_stays() -> None:
     st.integers(50, 2000),
     st.integers(0, 80),
 )
-def test_it_stays_within_its_bounds(
-    events: list[tuple[bool, int, int, int]], least: int, most: int, cap: int
-) -> None:
+def test_it_stays_within_its_bounds(events: list[tuple[bool, int, int, int]], least: int, most: int, cap: int) -> None:
     rules = LimitRules(least=least, most=most, cap=cap)
     limit, now_ns = Concurrency(rules), 0
     top = min(most, cap) if cap else most
