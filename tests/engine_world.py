@@ -16,6 +16,7 @@ from hoosh.core.quote import FREE, Quote
 from hoosh.core.routing import Route
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_chat import DIALECT
+from hoosh.engine.admission import Admission, AdmissionRules
 from hoosh.engine.backend import Backend, tongues_of
 from hoosh.engine.cashier import Cashier
 from hoosh.engine.catalog import Catalog
@@ -236,6 +237,7 @@ class Stage:
         rules = Rules(fallback=Route(plan=plan))
         self.router = Router(self.catalog, rules, FreeOfCharge(), self.budgets)
         self.settler = Settler(self.budgets, self.journal, clock)
+        self.admission = Admission(AdmissionRules(), clock)
         self.engine = engine_class(
             World(
                 limits=Limiting(
@@ -249,6 +251,7 @@ class Stage:
                 retries=RetryBudget(),
                 settler=self.settler,
                 clock=clock,
+                admission=self.admission,
             )
         )
 
@@ -277,6 +280,8 @@ class Stage:
         assert not self.budgets.held, "no hold leaks"
         assert self.transport.open == 0, "every upstream is closed"
         assert self.engine.running == 0, "no call counts as running"
+        gates = self.admission._gates.values()
+        assert all(not gate.running and not gate.waiting for gate in gates), "no slot and no place in a queue leaks"
         meters = self.limits._meters
         assert {scope for scope, _ in meters} >= {"pool"}
         assert all(meter.running == 0 and len(meter.tokens._peaks_ns) == 1 for meter in meters.values()), (

@@ -9,6 +9,8 @@ from hoosh.core.limit import Refusal
 TOKEN = "a-token-of-good-length"
 KEY = f"{QUIET}[[keys]]\nname = 'laptop'\ntoken = '{TOKEN}'\n"
 PROVIDER = f"{QUIET}[[providers]]\ntype = 'openai'\nname = 'p'\nbase_url = 'http://127.0.0.1:9/v1'\n"
+# Where calls wait for a provider that is full, its limiter does not refuse them.
+ALONE = f"[overload]\nenabled = false\n{PROVIDER}"
 POOL = f"{QUIET}[[budgets]]\nname = 'default'\n"
 PARENT = f"{POOL}parent = 'all'\n[[budgets]]\nname = 'all'\n"
 AGENT = f"{QUIET}[[budgets]]\nname = 'small'\nagent = 'tarang'\n"
@@ -46,7 +48,7 @@ LIMIT_ROWS: tuple[Cells, ...] = (
     *_three("budgets", POOL, WORDS),
     *_three("budgets", PARENT, WORDS),
     *_three("budgets", AGENT, WORDS),
-    *_three("providers", PROVIDER, ("rate_limit_rpm", "rate_limit_tpm", "max_concurrency"), UPSTREAM_RPM),
+    *_three("providers", ALONE, ("rate_limit_rpm", "rate_limit_tpm", "max_concurrency"), UPSTREAM_RPM),
     *_three("limits", MODEL, WORDS, UPSTREAM_RPM, base=PROVIDER),
     ("limits.model", TWO_AT_ONCE, TWO_AT_ONCE.replace("'m*'", "'n*'"), ["calls"], []),
     ("limits.provider", TWO_AT_ONCE, f"{TWO_AT_ONCE}provider = 'q'\n", ["calls"], []),

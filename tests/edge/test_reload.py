@@ -1,8 +1,10 @@
 """Another configuration for a gateway that serves: taken whole or not at all, and no call falls between."""
 
+import http.client
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -122,22 +124,21 @@ def test_a_key_that_is_gone_is_refused_at_once_and_what_was_used_stays_used(tmp_
 
 def test_a_call_that_runs_keeps_the_configuration_that_it_began_with(tmp_path: Path) -> None:
     with scene(tmp_path, backend("a", "{url}")) as at:
-        answers: list[Answer] = []
         body = json.dumps({"model": "a/slow", "messages": HI, "stream": True}).encode()
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-        head += b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-        thread = threading.Thread(target=lambda: answers.append(Answer(at.gateway.raw(head + body))))
-        thread.start()
-        until(lambda: len(at.fake.bodies) == 1)
-        at.write(backend("b", at.fake.url))
-        at.hup(READ)
-        assert ask(at.gateway, "b/echo").status == 200
-        assert thread.is_alive()
-        at.gateway.process.send_signal(signal.SIGTERM)
-        at.gateway.process.send_signal(signal.SIGTERM)  # and now it ends
-        thread.join(PATIENCE_S)
-        assert answers[0].headers["x-hoosh-provider"] == "a"
-        at.gateway.process.wait(PATIENCE_S)
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", at.gateway.port), timeout=PATIENCE_S) as client:
+            client.sendall(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+            said = b""
+            while b"data:" not in said:
+                said += client.recv(65536)
+            assert b"x-hoosh-provider: a\r\n" in said
+            at.write(backend("b", at.fake.url))
+            at.hup(READ)
+            assert ask(at.gateway, "b/echo").status == 200
+            client.setblocking(False)
+            with pytest.raises(BlockingIOError):  # it is neither over nor broken off
+                client.recv(1)
+        assert at.fake.hung_up.wait(PATIENCE_S)
 
 
 def test_a_file_that_changes_is_read_by_itself_once_it_is_whole(tmp_path: Path) -> None:
@@ -155,9 +156,6 @@ def test_a_file_that_changes_is_read_by_itself_once_it_is_whole(tmp_path: Path) 
 
 
 def test_an_admin_asks_for_it_and_hears_what_became_of_it(tmp_path: Path) -> None:
-    import http.client
-    import socket
-
     def reload(path: Path) -> tuple[int, dict[str, object]]:
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)

@@ -7,7 +7,7 @@ planted here, each of which must be caught:
 1. an await before settle: a second cancellation falls between, and nothing is settled;
 2. an await between opening an exchange and pushing it on the stack: the connection belongs to nobody and leaks;
 3. settle skipped when an error is told: a hold stays for ever;
-4. limits given back after an await, only after success, or not with the attempt: a call's place is taken for ever.
+4. a place at a target that is not given back with the attempt; limits given back after an await, only after success, or not with the attempt: a call's place is taken for ever.
 """
 
 import asyncio
@@ -115,6 +115,10 @@ MUTANTS = {
     "limits of an attempt not tied to what it opened": (
         "target.model, held)\n",
         "target.model, AsyncExitStack())\n",
+    ),
+    "a place at a target not tied to the attempt": (
+        "admission.enter(target, began_ns, held)",
+        "admission.enter(target, began_ns, AsyncExitStack())",
     ),
     "settle skipped on error": (
         "            await sink.fail(error)\n",

@@ -40,6 +40,7 @@ from hoosh.transport.pool import HTTPTransport
 from hoosh.transport.settings import TransportSettings
 from key_settings import ROWS as KEY_ROWS
 from limit_rows import LIMIT_ROWS, refused
+from overload_settings import OVERLOAD_ROWS
 from price_settings import PRICE_ROWS, charged
 from route_settings import ROUTE_ROWS, decided
 from serve_settings import SERVE, SERVED
@@ -323,7 +324,10 @@ ROWS = (
     *(Row(key, was, now, of_gateway(look), *told) for key, was, now, look, *told in BUDGET_ROWS),
     *(Row(key, PLAIN + before, PLAIN + after, bill, *told) for key, before, after, *told in PRICE_ROWS),
     *(Row(key, before, after, lambda built: refused(built.gateway), *told) for key, before, after, *told in LIMIT_ROWS),
-    *(Row(key, before, after, of_gateway(look), *told) for key, before, after, look, *told in ROUTE_ROWS),
+    *(
+        Row(key, before, after, of_gateway(look), *told)
+        for key, before, after, look, *told in (*ROUTE_ROWS, *OVERLOAD_ROWS)
+    ),
     Row(
         "discovery.enabled",
         LOOKING,

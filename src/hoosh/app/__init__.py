@@ -14,6 +14,7 @@ from hoosh.app.keys import KeyRoom, configured_keys
 from hoosh.app.limiting import limiting
 from hoosh.app.metering import Metering
 from hoosh.app.network import transport_settings
+from hoosh.app.overload import admission_rules
 from hoosh.app.pages import MARKS, Pages, Parts
 from hoosh.app.place import Place
 from hoosh.app.prices import price_book
@@ -24,6 +25,7 @@ from hoosh.config.schema import Config
 from hoosh.core.kept import Bounds
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
+from hoosh.engine.admission import Admission
 from hoosh.engine.backend import Backend
 from hoosh.engine.batch_holds import BatchHolds
 from hoosh.engine.cashier import Cashier
@@ -31,6 +33,7 @@ from hoosh.engine.catalog import Catalog
 from hoosh.engine.decisions import Decisions, Journals
 from hoosh.engine.draining import Drains
 from hoosh.engine.engine import Engine, World
+from hoosh.engine.pressure import Pressure
 from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
 from hoosh.engine.vitals import Vitals
@@ -103,7 +106,8 @@ class Gateway:
         self.batching = Batching(config, default_root(environ).parent, self.clock, self.budgeting.courier.gateway)
         self.cache_room = CacheRoom(config, default_root(environ).parent, self.clock)
         self.limits = MemoryLimits(self.clock)
-        self.budgeting.courier.on_gateways = self.limits.share
+        self.admission = Admission(admission_rules(config), self.clock)
+        self.budgeting.courier.on_gateways = self._share
         self._tasks: list[asyncio.Task[None]] = []
         self._found: Sequence[Backend] = ()
         self.generation = 1  # of the configuration
@@ -146,6 +150,7 @@ class Gateway:
         self.budgeting.define(config, pools)
         self.key_room.define(config, keys)
         self.cache_room.define(config)
+        self.admission.define(admission_rules(config))
         self.catalog.define(backends)
         self.catalog.vitals.set_rules(breaker_rules(config))
         self.router.define(new_rules, prices)
@@ -166,8 +171,14 @@ class Gateway:
             settler=Settler(self.budgeting.escrow, Journals((self.metering, self.decisions)), self.clock),
             clock=self.clock,
             caching=self.cache_room.caching(config),
+            admission=self.admission if config.overload.enabled else None,
+            pressure=Pressure(config.overload.max_calls, self.admission.shedding) if config.overload.enabled else None,
             generation=self.generation,
         )
+
+    def _share(self, processes: int) -> None:
+        self.limits.share(processes)
+        self.admission.share(processes)
 
     def _open_pages(self) -> None:
         self.drains = Drains(self.engine) if self.config.server.on_disconnect == "drain" else None

@@ -65,7 +65,7 @@ def _backend(entry: ProviderConfig, config: Config) -> Backend:
         priority=entry.priority,
         local=kind.local if entry.local is None else entry.local,
         timeouts=entry.timeouts(config.network),
-        limit=of_provider(entry),
+        limit=of_provider(entry, queues=config.overload.enabled),
         tongues=_spoken(tongues, kind, entry),
     )
 

@@ -24,8 +24,9 @@ def limiting(config: Config, limits: Limits) -> Limiting:
     )
 
 
-def of_provider(entry: ProviderConfig) -> Limit | None:
-    rpm, tpm, concurrency = entry.rate_limit_rpm, entry.rate_limit_tpm, entry.max_concurrency
+def of_provider(entry: ProviderConfig, *, queues: bool) -> Limit | None:
+    """With `queues` calls beyond `max_concurrency` wait for their turn (engine/admission.py)."""
+    rpm, tpm, concurrency = entry.rate_limit_rpm, entry.rate_limit_tpm, None if queues else entry.max_concurrency
     if rpm is tpm is concurrency is None:
         return None
     return Limit("provider", entry.name, rpm, tpm, concurrency, UPSTREAM_BURST_PART)

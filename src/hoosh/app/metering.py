@@ -28,7 +28,7 @@ from hoosh.ports import GateJournal
 from hoosh.stores.presence import Presence
 from hoosh.telemetry.families import CONTENT_TYPE, Numbers, Rows, exposition, merged
 from hoosh.telemetry.metrics import Metrics
-from hoosh.telemetry.process import LoopLag, open_fds, resident_bytes
+from hoosh.telemetry.process import LoopLag, most_fds, open_fds, resident_bytes
 from hoosh.telemetry.siblings import Siblings
 
 if TYPE_CHECKING:
@@ -99,11 +99,17 @@ class Metering:
         return exposition(merged(parts) | pools)
 
     def _tell(self) -> None:
+        pressure = self.engine.world.pressure if self.engine else None
+        if pressure is not None:
+            pressure.measured(open_fds(), most_fds(), self._lag.least_s)
         if self._siblings is not None:
             self._siblings.tell(self._counts(), self._now())
 
     def _counts(self) -> Numbers:
-        return merged((self._before, self._metrics.numbers(), _cache_counts(self.cached)))
+        admission = self.engine.world.admission if self.engine else None
+        shed: Rows = {(reason,): [n] for reason, n in admission.shedding.counts.items()} if admission else {}
+        counted = {**self._metrics.numbers(), "hoosh_shed_total": shed}
+        return merged((self._before, counted, _cache_counts(self.cached)))
 
     def _now(self) -> Numbers:
         holds, failed = self._budgeting.escrow.open_holds, self._budgeting.courier.failed
@@ -113,6 +119,7 @@ class Metering:
             **_cache_standing(self.cached),
             "hoosh_budget_holds": _one(len(holds)),
             "hoosh_budget_held_tokens": _one(sum(amount.tokens for amount in holds)),
+            **self._queues(),
             **self._providers(),
             "hoosh_store_up": _one(0 if failed else 1),
             "hoosh_workers": _one(1),
@@ -120,6 +127,14 @@ class Metering:
             "hoosh_process_resident_memory_bytes": _known(own, resident_bytes()),
             "hoosh_process_open_fds": _known(own, open_fds()),
             "hoosh_build_info": {(__version__, platform.python_version()): [1]},
+        }
+
+    def _queues(self) -> Numbers:
+        admission = self.engine.world.admission if self.engine else None
+        rows = admission.by_provider() if admission else {}
+        return {
+            "hoosh_concurrency_limit": {(name,): [limit] for name, (limit, _) in rows.items()},
+            "hoosh_queue_depth": {(name,): [waiting] for name, (_, waiting) in rows.items()},
         }
 
     def _providers(self) -> Numbers:

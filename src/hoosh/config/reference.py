@@ -28,6 +28,7 @@ _UNITS = {
     "rpm": "requests per minute",
     "tpm": "tokens per minute",
     "concurrency": "calls",
+    "calls": "calls",
     "capacity": "tokens",
 }
 

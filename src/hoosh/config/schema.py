@@ -13,6 +13,7 @@ from msgspec import Meta
 from hoosh.config.access import AdminConfig, KeyConfig, KeysStoreConfig
 from hoosh.config.batches import BatchesConfig
 from hoosh.config.caching import CacheConfig
+from hoosh.config.overload import OverloadConfig
 from hoosh.config.routing import HealthConfig, RetryConfig, RouteConfig, RoutingConfig
 from hoosh.config.secret import Secret
 from hoosh.config.spending import BudgetConfig, LimitConfig, PriceConfig, PricingConfig, StoreConfig
@@ -256,6 +257,9 @@ class Config(Table, frozen=True):
     retry: Annotated[RetryConfig, Meta(description="What happens when a provider fails before its answer.")] = (
         RetryConfig()
     )
+    overload: Annotated[
+        OverloadConfig, Meta(description="Calls that are too many, for a provider or for a process.")
+    ] = OverloadConfig()
     discovery: Annotated[DiscoveryConfig, Meta(description="What is found without being configured.")] = (
         DiscoveryConfig()
     )

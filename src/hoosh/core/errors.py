@@ -7,9 +7,9 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     │                    · Unpriced 403 · BudgetExceeded 429 · RateLimited 429
     ├── UpstreamError    the only ones that a plan may act on; `verdict` says how
     │   ├── retry        Overloaded · Throttled · HeldBack · ConnectFailed · Reset
-    │   ├── next         NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · OutOfCredit · ModelGone
+    │   ├── next         Full · NoFirstEvent · EmptyStream · BadUpstream · CredentialRefused · OutOfCredit · ModelGone
     │   │                · Truncated · Idle · CircuitOpen · TooDear · Slower
-    │   ├── stop         Refused
+    │   ├── stop         Refused · Shed
     │   └── wider, content   ContextTooLong, ContentRefused: "stop", where the route says nothing else
     ├── DeadlineExceeded the call's own time is over; nothing more is tried
     ├── Exhausted        every target failed; carries the last cause's status
@@ -173,7 +173,7 @@ class Overloaded(UpstreamError):
 
     status = 503
     code = "overloaded"
-    verdict = "retry"
+    verdict: ClassVar[Verdict] = "retry"
 
 
 class Throttled(Overloaded):
@@ -186,6 +186,25 @@ class Throttled(Overloaded):
 
 class HeldBack(Throttled):
     """Our own limit on a provider or a model: nothing was asked, and so nothing learnt of the provider."""
+
+
+class Full(HeldBack):
+    """It has all the calls that it can take, as far as we know; another target has room."""
+
+    status = 503
+    kind = "api_error"
+    code = "overloaded"
+    verdict: ClassVar[Verdict] = "next"
+
+
+class Shed(Full):
+    """Nobody has room, and the call cannot wait, or not any longer. `reason` is for the metrics."""
+
+    verdict = "stop"
+
+    def __init__(self, message: str, *, reason: str, retry_after_s: float) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.reason = reason
 
 
 class CircuitOpen(UpstreamError):

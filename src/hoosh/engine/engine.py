@@ -35,11 +35,13 @@ from hoosh.core.events import Event, Usage, has_content
 from hoosh.core.plan import Attempt, Plan, Target
 from hoosh.core.wire import Timeouts, WireRequest
 from hoosh.dialects import ClientDialect, Decoder, Encoders, PassingOn, Served, Tongue, Translating
+from hoosh.engine.admission import Admission
 from hoosh.engine.backend import Backend
 from hoosh.engine.cashier import Cashier, limited
 from hoosh.engine.catalog import Catalog
 from hoosh.engine.hedging import race
 from hoosh.engine.limiting import Limiting
+from hoosh.engine.pressure import Pressure
 from hoosh.engine.router import Router
 from hoosh.engine.settler import Settler
 from hoosh.engine.vitals import MAX_REST_S
@@ -75,6 +77,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     settler: Settler
     clock: Clock
     caching: Caching | None = None
+    admission: Admission | None = None
+    pressure: Pressure | None = None
     generation: int = 1  # of the configuration
 
     def may_retry(self) -> bool:
@@ -92,6 +96,7 @@ class _Opened(msgspec.Struct, frozen=True):
     decoder: Decoder
     events: list[Event]
     ended: bool
+    began_ns: int
 
 
 class Engine:
@@ -104,6 +109,11 @@ class Engine:
     @property
     def limits(self) -> Limiting:
         return self.world.limits
+
+    def check_pressure(self) -> None:
+        """Raises Shed where no more calls may begin."""
+        if self.world.pressure is not None:
+            self.world.pressure.check(self.running)
 
     async def serve(self, call: Call, dialect: ClientDialect, sink: Sink) -> Account:
         account = Account(call)
@@ -240,7 +250,7 @@ class _Passage:
             else:
                 account.first_event_ns = world.clock.monotonic_ns()
                 if account.ticket is not None:
-                    world.observer.answered(account.ticket, (account.first_event_ns - began_ns) / 1e9)
+                    world.observer.answered(account.ticket, (account.first_event_ns - opened.began_ns) / 1e9)
                 return opened
             await held.aclose()  # before the next attempt begins
             is_ambiguous = account.sent and isinstance(error, AMBIGUOUS) and not self._may_repeat(plan)
@@ -281,6 +291,20 @@ class _Passage:
         return plan.ambiguous == "always" or (plan.ambiguous == "free" and self.account.quote.priced == "free")
 
     async def _try(self, attempt: Attempt, held: AsyncExitStack, began_ns: int) -> _Opened:
+        """Has a place at the target until `held` closes: before the budget, for who waits holds no money."""
+        admission, target = self._world.admission, attempt.target
+        if admission is None:
+            return await self._ask(attempt, held, began_ns)
+        slot = admission.enter(target, began_ns, held) or await admission.wait(self.account, target, held)
+        try:
+            opened = await self._ask(attempt, held, slot.began_ns)
+        except UpstreamError as error:
+            slot.failed(error)
+            raise
+        slot.answered(self.account.call.request)
+        return opened
+
+    async def _ask(self, attempt: Attempt, held: AsyncExitStack, began_ns: int) -> _Opened:
         account, world, target = self.account, self._world, attempt.target
         call, backend = account.call, self._backends[target.provider]
         timeouts = _until(call.deadline_ns, began_ns, backend.timeouts) if call.deadline_ns else backend.timeouts
@@ -304,7 +328,7 @@ class _Passage:
             raise await _refusal(backend, tongue, reply)
         decoder = _decoder(call, tongue, reply)
         events, ended = await self._first_content(decoder, reply, timeouts.first_byte_s)
-        return _Opened(backend, attempt, request.dropped, output_tokens, reply, decoder, events, ended)
+        return _Opened(backend, attempt, request.dropped, output_tokens, reply, decoder, events, ended, began_ns)
 
     async def _first_content(self, decoder: Decoder, reply: Reply, limit_s: float) -> tuple[list[Event], bool]:
         """Events up to and with the first content, and whether the reply ended with them.

@@ -81,9 +81,14 @@ class Explaining:
         rows = []
         for one in _shown(decision, call.principal):
             price_micros = router.price_micros(call, one.candidate.target)
-            rows.append({**_candidate(one), "price_micro_usd": price_micros})
+            rows.append({**_candidate(one), "price_micro_usd": price_micros, **self._load(one.candidate.target)})
         told["candidates"] = rows
         return told
+
+    def _load(self, target: Target) -> dict[str, object]:
+        admission = self._engine.world.admission
+        limit, waiting = (admission.standing(target) if admission else None) or (None, None)
+        return {"limit": limit, "waiting": waiting}
 
     def _budget(self, call: Call, terms: Terms) -> dict[str, object]:
         return {

@@ -56,6 +56,7 @@ class Inference:
     async def admit(self, exchange: Exchange) -> tuple[Principal, bytes]:
         """Who asks, and the body. Raises ClientError."""
         self._tell_limits(exchange, exchange.principal, Wishes())
+        self._engine.check_pressure()
         check_json(exchange.headers)
         body = await exchange.body(self._limits)
         check_keys(body)

@@ -104,11 +104,24 @@ COUNTERS = (
         text="Errors that clients were told, by the route's name and the error's code.",
         labels=("route", "code"),
     ),
+    Family(
+        name="hoosh_shed_total",
+        kind="counter",
+        text="Calls that were turned away because there were too many, by why.",
+        labels=("reason",),
+    ),
 )
 GAUGES = (
     Family(name="hoosh_in_flight", kind="gauge", text="Calls that are being answered."),
     Family(name="hoosh_cache_entries", kind="gauge", text="Answers that are kept in memory."),
     Family(name="hoosh_cache_bytes", kind="gauge", text="What they take."),
+    Family(
+        name="hoosh_concurrency_limit",
+        kind="gauge",
+        text="Calls at once that the provider's models are given now, of those that were called.",
+        labels=("provider",),
+    ),
+    Family(name="hoosh_queue_depth", kind="gauge", text="Calls that wait for the provider.", labels=("provider",)),
     Family(name="hoosh_budget_holds", kind="gauge", text="Attempts that hold a part of a budget now."),
     Family(name="hoosh_budget_held_tokens", kind="gauge", text="Tokens that attempts hold now."),
     Family(

@@ -27,6 +27,11 @@ def open_fds() -> int | None:
         return None
 
 
+def most_fds() -> int:
+    """How many may be open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 class LoopLag:
     """One timer that looks how late it comes, and calls `also` now and then, for there shall be no second one."""
 
@@ -39,6 +44,12 @@ class LoopLag:
         self._worst_s = 0.0
         self._worst_before_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._late_s = (0.0, 0.0, 0.0, 0.0)
+
+    @property
+    def least_s(self) -> float:
+        """Of the last four."""
+        return min(self._late_s)
 
     @property
     def worst_s(self) -> float:
@@ -61,7 +72,9 @@ class LoopLag:
         if now_s >= self._turns_s:
             self._worst_before_s, self._worst_s = self._worst_s, 0.0
             self._turns_s = now_s + SPAN_S
-        self._worst_s = max(self._worst_s, now_s - self._due_s)
+        late_s = now_s - self._due_s
+        self._worst_s = max(self._worst_s, late_s)
+        self._late_s = (*self._late_s[1:], late_s)
         self._ticks += 1
         if self._ticks % self._ticks_apart == 0:
             self._also()

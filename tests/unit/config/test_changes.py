@@ -59,7 +59,7 @@ def test_what_a_gateway_is_made_of_stays_and_is_told_apart() -> None:
 def test_every_section_is_either_taken_or_fixed() -> None:
     taken = {
         *("keys", "providers", "aliases", "routing", "routes", "health", "retry"),
-        *("budgets", "pricing", "prices", "limits", "cache"),
+        *("budgets", "pricing", "prices", "limits", "cache", "overload"),
     }
     assert taken | set(FIXED) == set(Config.__struct_fields__)
     assert not taken & set(FIXED)

@@ -8,7 +8,7 @@ def test_every_single_setting_of_a_table_has_a_variable() -> None:
     assert known["HOOSH_SERVER__PORT"] == ("server", "port")
     assert known["HOOSH_NETWORK__FIRST_BYTE_TIMEOUT_S"] == ("network", "first_byte_timeout_s")
     tables = {"server", "network", "retry", "discovery", "embedded", "responses", "batches", "logging"}
-    tables |= {"keys_store", "admin", "store", "pricing", "routing", "health", "cache"}
+    tables |= {"keys_store", "admin", "store", "pricing", "routing", "health", "cache", "overload"}
     assert {place[0] for place in known.values()} == tables
 
 

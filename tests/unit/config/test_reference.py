@@ -37,7 +37,7 @@ def test_the_files_in_docs_are_up_to_date(name: str, content: bytes) -> None:
 
 
 def test_the_walk_sees_every_key() -> None:
-    assert len(ALL) == 157
+    assert len(ALL) == 164
     assert list(SCHEMA["properties"]) == list(Config.__struct_fields__)
 
 
@@ -62,7 +62,7 @@ def test_every_number_is_bounded_and_every_measure_has_a_unit(
     assert "minimum" in setting or "exclusiveMinimum" in setting
     row = next(line for line in describe().splitlines() if re.match(rf"\| `\[+{section}\]+` \| `{key}` \|", line))
     counts = {"port", "priority", "tries", "max_attempts", "parallel", "threads", "keep_days", "max_entries"}
-    counts |= {"failures_per_minute", "workers", "keep_decisions", "failures", "max_lines"}
+    counts |= {"failures_per_minute", "workers", "keep_decisions", "failures", "max_lines", "queue"}
     assert (row.split(" | ")[3].strip() == "") == (key in counts)
 
 

@@ -35,6 +35,8 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "BudgetExceeded": (429, "budget_exceeded", SLOW),
     "RateLimited": (429, "rate_limit_exceeded", SLOW),
     "HeldBack": (429, "rate_limit_exceeded", SLOW),
+    "Full": (503, "overloaded", API),
+    "Shed": (503, "overloaded", API),
     "UpstreamError": (502, "upstream_error", API),
     "Overloaded": (503, "overloaded", API),
     "Throttled": (429, "rate_limit_exceeded", SLOW),
@@ -63,7 +65,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
 }
 VERDICTS = {
     "retry": {"Overloaded", "Throttled", "HeldBack", "ConnectFailed", "Reset"},
-    "stop": {"Refused"},
+    "stop": {"Refused", "Shed"},
     "wider": {"ContextTooLong"},
     "content": {"ContentRefused"},
     "next": {
@@ -77,6 +79,7 @@ VERDICTS = {
         "Truncated",
         "Idle",
         "CircuitOpen",
+        "Full",
         "TooDear",
         "Slower",
     },
