@@ -192,6 +192,13 @@ def test_a_key_that_may_not_use_the_model_gets_no_hit(tmp_path: Path, fake: Prov
         assert gateway.ask(b"", bearer("a"), path="/v1/cache", method="DELETE").status == 403
 
 
+def test_without_keys_everybody_may_purge_what_is_everybodys(tmp_path: Path, fake: Provider) -> None:
+    with serving(tmp_path, one_provider(fake.url) + ON + 'scope = "global"\n') as gateway:
+        assert [ask(gateway), ask(gateway)] == ["miss", "hit"]
+        assert gateway.ask(b"", path="/v1/cache", method="DELETE").value["purged"] == 1
+        assert ask(gateway) == "miss"
+
+
 def test_hits_leave_the_budget_as_it_is(tmp_path: Path, fake: Provider) -> None:
     """And are given also when it is used up; the ledger counts them."""
     budget = '[[budgets]]\nname = "default"\ncapacity = 60\n'

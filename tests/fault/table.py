@@ -189,7 +189,7 @@ ROWS = (
         "512 MB and more load than it can bear",
         "it sheds and is not killed",
         (),
-        "not yet: comes with overload control",
+        "not yet",
     ),
     Row(
         "U1",
@@ -263,7 +263,17 @@ ROWS = (
         ),
         "0 events injected",
     ),
-    Row("B1, B2", "the same Idempotency-Key twice", "one upstream call, one answer", (), "not yet"),
+    Row(
+        "B1, B2",
+        "the same Idempotency-Key a hundred times at once, with another body, by another tenant",
+        "one upstream call and one answer; 422; each tenant by itself",
+        (
+            "tests/edge/test_idempotency.py::test_100_at_once_ask_once",
+            "tests/edge/test_idempotency.py::test_another_request_may_not_have_its_key",
+            "tests/edge/test_idempotency.py::test_tenants_do_not_share_keys",
+        ),
+        "1 call of 100; not yet: over several processes",
+    ),
     Row(
         "B3",
         "the answer is lost after the upstream has made it",
@@ -380,8 +390,8 @@ ROWS = (
         "G2",
         "a thousand identical requests at once to a cold cache",
         "one upstream call",
-        (),
-        "not yet: comes with the cache",
+        ("tests/edge/test_cache.py::test_1000_identical_calls_ask_once",),
+        "1 call of 1,000",
     ),
     Row(
         "R1",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from hoosh.core.errors import Forbidden, HooshError
-from hoosh.core.principal import Principal
+from hoosh.core.principal import ANONYMOUS, Principal
 from hoosh.engine.caching import Caching
 from hoosh.http.exchange import Exchange
 from hoosh.policy.cache_key import tenant_named
@@ -49,7 +49,7 @@ class CachePages:
     async def purge(self, exchange: Exchange) -> None:
         """Of the caller's own answers those whose model matches `?model=`. Raises: CacheOff, Forbidden, StoreFailed."""
         caching = self._on()
-        if caching.rules.scope == "global" and exchange.principal.key_id:
+        if caching.rules.scope == "global" and exchange.principal.key_id != ANONYMOUS.key_id:
             raise Forbidden("the cache is everybody's; its administrator purges it", param="scope")
         await _purge(caching, exchange, _tenant(caching, exchange.principal))
 
