@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from compat.scripted import ANSWER, JSON_ANSWER, MODELS, Scripted, scripted
-from gateway import PATIENCE_S, QUIET, Running, clean_environ, serving
+from gateway import PATIENCE_S, PATIENT, QUIET, Running, clean_environ, serving
 
 pytestmark = pytest.mark.slow
 ENVIRONMENT = Path(__file__).parents[2] / "build" / "clients"
@@ -46,7 +46,7 @@ def provider() -> Iterator[Scripted]:
 @pytest.fixture(scope="module")
 def gateway(provider: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     config = (
-        f'{QUIET}\n[retry]\ntries = 1\n[[providers]]\ntype = "openai"\nname = "scripted"\nbase_url = "{provider.url}"\n'
+        f'{QUIET}\n{PATIENT}[retry]\ntries = 1\n[[providers]]\ntype = "openai"\nname = "scripted"\nbase_url = "{provider.url}"\n'
         f'api_key = "sk-of-the-gateway"\nmodels = {json.dumps(MODELS)}\n'
     )
     with serving(tmp_path_factory.mktemp("gateway"), config) as running:
