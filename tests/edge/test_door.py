@@ -490,7 +490,7 @@ def test_draining_ends_what_does_not_end_by_itself(by: str) -> None:
         drained = asyncio.create_task(doors.drain(0.05 if by == "time" else PATIENCE_S))
         if by != "time":
             await asyncio.sleep(0)
-            doors.abort()
+            doors.break_off()
         await drained
         assert app.cancelled.is_set()
 

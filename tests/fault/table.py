@@ -149,13 +149,13 @@ ROWS = (
     Row(
         "K5",
         "SIGTERM while 200 streams run",
-        "each comes to its end, or is broken off when the time for that is over",
+        "each comes to its end, or to an error event when the time for that is over",
         (
             f"{CLIENT}::test_two_hundred_streams_come_to_their_end_when_the_gateway_is_told_to_end",
             f"{CLIENT}::test_two_hundred_streams_are_broken_off_when_their_time_to_end_is_over",
+            f"{CLIENT}::test_who_has_heard_nothing_when_the_time_is_over_is_told_by_a_status",
             "tests/edge/test_workers.py::test_the_end_lets_calls_come_to_theirs",
         ),
-        "not yet: an error event for those that are broken off",
     ),
     Row(
         "F1",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fault.stage import Leave, Stage, ask, eventually, page, stage
+from fault.stage import Leave, Stage, Told, ask, eventually, page, stage
 from fault.upstream import PROMPT_TOKENS, Upstream
 from gateway import PATIENCE_S, Running, serving
 from prometheus_text import Page
@@ -90,19 +90,37 @@ def test_two_hundred_streams_come_to_their_end_when_the_gateway_is_told_to_end(
     reached("K5", f"{whole} of {STREAMS} streams whole, exit status 0, nothing left in the journal")
 
 
-def test_two_hundred_streams_are_broken_off_when_their_time_to_end_is_over(tmp_path: Path) -> None:
+def test_two_hundred_streams_are_broken_off_when_their_time_to_end_is_over(tmp_path: Path, reached: Reached) -> None:
     more = f"{BUDGET}[server]\ndrain_s = 0.5\n"
     with stage(Upstream(4, pause_s=3600.0)) as at, serving(tmp_path, at.config(more=more)) as gateway:
         heard = at.run(_streams_that_are_ended(at, gateway))
         assert gateway.process.wait(PATIENCE_S) == 0
-    assert heard == (STREAMS, 0)
+    assert heard == (STREAMS, 0, STREAMS)
+    reached("K5", f"{STREAMS} of {STREAMS} streams that outlive the drain end with an error event")
 
 
-async def _streams_that_are_ended(at: Stage, gateway: Running) -> tuple[int, int]:
+async def _streams_that_are_ended(at: Stage, gateway: Running) -> tuple[int, int, int]:
     calls = [asyncio.ensure_future(ask(gateway.port, str(n), stream=True)) for n in range(STREAMS)]
     while sum(entry.pieces > 0 for entry in at.upstreams[0].account) < STREAMS:
         await asyncio.sleep(0.01)
     gateway.process.send_signal(signal.SIGTERM)
     told = await asyncio.gather(*calls)
-    assert not any(one.whole for one in told)  # a client can tell; it hears no error event
-    return sum(one.status == 200 for one in told), sum(one.done for one in told)
+    is_told = [one.whole and one.error and b"shutting_down" in one.body for one in told]
+    return sum(one.status == 200 for one in told), sum(one.done for one in told), sum(is_told)
+
+
+def test_who_has_heard_nothing_when_the_time_is_over_is_told_by_a_status(tmp_path: Path) -> None:
+    more = f"{BUDGET}[server]\ndrain_s = 0.2\n"
+    with stage(Upstream(4, pause_s=3600.0)) as at, serving(tmp_path, at.config(more=more)) as gateway:
+
+        async def main() -> Told:
+            call = asyncio.ensure_future(ask(gateway.port, "1", stream=False))
+            while not at.upstreams[0].account:
+                await asyncio.sleep(0.01)
+            gateway.process.send_signal(signal.SIGTERM)
+            return await call
+
+        told = at.run(main())
+        assert gateway.process.wait(PATIENCE_S) == 0
+    assert (told.status, told.whole) == (503, True)
+    assert b"shutting_down" in told.body

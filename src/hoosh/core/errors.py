@@ -14,6 +14,7 @@ The error tree. Each class answers four questions: whose fault, which status, ma
     ├── DeadlineExceeded the call's own time is over; nothing more is tried
     ├── Exhausted        every target failed; carries the last cause's status
     ├── NoProvider       a model is known but nothing may serve it now; NothingFree: for a while
+    ├── ShuttingDown     the gateway ends
     ├── StoreFailed      what the gateway keeps cannot be read or written
     └── ConfigError      at start only; says file and line
 
@@ -340,6 +341,13 @@ class NothingFree(NoProvider):
     status = 429
     code = "rate_limit_exceeded"
     kind = "rate_limit_error"
+
+
+class ShuttingDown(HooshError):
+    """The gateway ends, and the time that calls get for that is over."""
+
+    status = 503
+    code = "shutting_down"
 
 
 class StoreFailed(HooshError):

@@ -19,7 +19,7 @@ from math import inf
 import httptools
 import msgspec
 
-from hoosh.core.errors import BadRequest, HooshError, RequestTimeout
+from hoosh.core.errors import BadRequest, HooshError, RequestTimeout, ShuttingDown
 from hoosh.core.turned_away import TurnedAway
 from hoosh.dialects.openai_chat import DIALECT
 from hoosh.http.exchange import Exchange
@@ -36,6 +36,8 @@ BUFFER_BYTES = 64 << 10
 MAX_WAITING = 128
 # A client that was told of an error may still be sending; closing at once would reset the connection under the answer.
 LINGER_S = 2.0
+# How long clients have to take the last words of a server that ends.
+PARTING_S = 2.0
 SWEEP_S = 0.25
 
 
@@ -279,6 +281,13 @@ class Door(asyncio.Protocol):
         if self._task is None and self._stage is not Stage.CLOSE:
             self._close()
 
+    def break_off(self) -> None:
+        """What is being answered ends with an error, and the connection with that."""
+        if self._turn is not None and self._task is not None and not self._turn.ended:
+            self._cancel(self._turn, self._task)
+        else:
+            self._transport.abort()
+
     def abort(self) -> None:
         self._transport.abort()
 
@@ -304,9 +313,14 @@ class Door(asyncio.Protocol):
 
     async def _run(self, turn: Turn) -> None:
         self._is_running = True
+        path, query = path_of(turn.target)
+        exchange = Exchange(turn.method.decode(), path, turn.headers, turn, query)
         try:
-            path, query = path_of(turn.target)
-            await self._doors.app(Exchange(turn.method.decode(), path, turn.headers, turn, query))
+            await self._doors.app(exchange)
+        except asyncio.CancelledError:
+            if self._doors.is_over and not turn.ended and not self.is_lost:
+                exchange.break_off(ShuttingDown("the gateway is shutting down", retry_after_s=1.0), DIALECT)
+            raise
         finally:
             self._end(turn)
 
@@ -422,6 +436,7 @@ class Doors:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
         self.is_draining = False
+        self.is_over = False
         self.date = b""
         self._open: set[Door] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -439,9 +454,8 @@ class Doors:
         """A request that nobody could find a route for."""
         if self._watcher is not None:
             self._watcher.error("", error.code)
-            self._watcher.refused(
-                TurnedAway(id=call_id, request_id=call_id, route="", status=error.status, code=error.code)
-            )
+            away = TurnedAway(id=call_id, request_id=call_id, route="", status=error.status, code=error.code)
+            self._watcher.refused(away)
 
     def forget(self, door: Door) -> None:
         self._open.discard(door)
@@ -453,20 +467,25 @@ class Doors:
         self.is_draining = True
         for door in tuple(self._open):
             door.finish()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self._empty()
-        self.abort()
-        await self._empty()
-
-    def abort(self) -> None:
+        await self._empty(limit_s)
+        self.break_off()
+        await self._empty(PARTING_S)
         for door in tuple(self._open):
             door.abort()
+        await self._empty(None)
 
-    async def _empty(self) -> None:
+    def break_off(self) -> None:
+        """End all that runs now."""
+        self.is_over = True
+        for door in tuple(self._open):
+            door.break_off()
+
+    async def _empty(self, limit_s: float | None) -> None:
         self._emptied.clear()
         if self._open:
-            await self._emptied.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    await self._emptied.wait()
 
     def _sweep(self) -> None:
         """Runs for as long as there are connections."""

@@ -43,6 +43,12 @@ class Wire(Protocol):
     async def drained(self) -> None: ...
 
 
+class Sink(Protocol):
+    """What is needed of http.sink.ReplySink."""
+
+    def break_off(self, error: HooshError) -> None: ...
+
+
 class MemoryWire:
     """A wire that ends in this process: it brings `body`, and `status` and `said` are the reply."""
 
@@ -85,7 +91,7 @@ class Exchange:
 
     __slots__ = (
         *("backing", "error", "headers", "id", "method", "own_id", "path", "principal", "query", "route"),
-        *("tail", "tells", "token", "wire"),
+        *("sink", "tail", "tells", "token", "wire"),
     )
 
     def __init__(self, method: str, path: str, headers: Mapping[bytes, bytes], wire: Wire, query: bytes = b"") -> None:
@@ -99,6 +105,7 @@ class Exchange:
         self.token = token_of(headers, query)
         self.tells: Callable[[], HeaderList] | None = None  # what each reply says of its caller's limits, at that time
         self.principal = NOBODY
+        self.sink: Sink | None = None  # of a call's answer, once there is one
         self.backing = ""  # what was set aside for it before, if anything
         self.tail = ""  # what a route ending in "/*" matched there
         self.route = ""  # the name of the one that was found
@@ -130,6 +137,15 @@ class Exchange:
         self.error = error
         body = dialect.fault(error, self.id)
         await self.reply(error.status, body, b"application/json", (*error_headers(error), *headers))
+
+    def break_off(self, error: HooshError, dialect: ClientDialect) -> None:
+        """The answer ends here. Nothing awaits: who was asking is cancelled."""
+        self.error = error
+        if self.sink is not None:
+            self.sink.break_off(error)
+        else:
+            headers = [*self.headed(b"application/json"), *error_headers(error)]
+            self.wire.whole(error.status, headers, dialect.fault(error, self.id))
 
     async def reply(self, status: int, body: bytes, content_type: bytes, headers: HeaderList) -> None:
         self.wire.whole(status, [*self.headed(content_type), *headers], body)

@@ -30,7 +30,7 @@ async def serve(app: App, listening: socket.socket, settings: ServerSettings, st
 
     def stop() -> None:
         if stopped.is_set():
-            doors.abort()
+            doors.break_off()
         stopped.set()
 
     for number in SIGNALS:

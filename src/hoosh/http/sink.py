@@ -16,6 +16,7 @@ class ReplySink:
 
     def __init__(self, exchange: Exchange, dialect: ClientDialect) -> None:
         self._exchange = exchange
+        exchange.sink = self
         self._dialect = dialect
         self._headers: list[tuple[bytes, bytes]] = []
         self.started = False
@@ -42,8 +43,21 @@ class ReplySink:
 
     async def fail(self, error: HooshError) -> None:
         if self.started:
-            self._exchange.error = error
-            self._exchange.wire.end(no_odd_ends(self._dialect.fault_frame(error, self._exchange.id)))
+            self._tell_in_band(error)
         else:
             self.started = True
             await self._exchange.refuse(error, self._dialect)
+
+    def break_off(self, error: HooshError) -> None:
+        """As `fail`, for a call that is cancelled."""
+        exchange = self._exchange
+        if self.started:
+            self._tell_in_band(error)
+        else:
+            self.started = True
+            exchange.sink = None
+            exchange.break_off(error, self._dialect)
+
+    def _tell_in_band(self, error: HooshError) -> None:
+        self._exchange.error = error
+        self._exchange.wire.end(no_odd_ends(self._dialect.fault_frame(error, self._exchange.id)))

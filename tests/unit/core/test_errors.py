@@ -60,6 +60,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "DeadlineExceeded": (504, "timeout", TIME),
     "Exhausted": (500, "internal_error", API),
     "NoProvider": (503, "no_provider", API),
+    "ShuttingDown": (503, "shutting_down", API),
     "StoreFailed": (503, "store_failed", API),
     "ConfigError": (500, "config_error", API),
 }
