@@ -102,6 +102,15 @@ class Tried(msgspec.Struct, frozen=True):
     error: HooshError
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """How one attempt failed, in words: who keeps an exception keeps all that its frames hold."""
+
+    target: Target
+    code: str
+    status: int
+    message: str
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What is logged and counted of a finished call: one value for all of them."""
 
@@ -121,7 +130,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     wishes: Wishes = Wishes()
     decision: Decision | None = None
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[Failure, ...] = ()
     cache: CacheUse = ""
 
 

@@ -5,7 +5,7 @@ may hit. A `finally` that awaited would be cancelled there and settle nothing.
 """
 
 from hoosh.core.cache_wish import SERVED
-from hoosh.core.call import Account, Outcome, Receipt, Settlement, Tried
+from hoosh.core.call import Account, Failure, Outcome, Receipt, Settlement, Tried
 from hoosh.core.errors import HooshError, UpstreamError
 from hoosh.core.events import Usage
 from hoosh.policy.estimate import usage_of
@@ -83,9 +83,14 @@ class Settler:
             error=error.code if error else "",
             wishes=call.wishes,
             decision=account.decision,
-            tried=tuple(account.tried),
+            tried=tuple(_failure(tried) for tried in account.tried),
             cache=account.cache,
         )
+
+
+def _failure(tried: Tried) -> Failure:
+    error = tried.error
+    return Failure(tried.target, error.code, error.status, error.message)
 
 
 def _status(outcome: Outcome, error: HooshError | None) -> int:

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from hoosh.core.call import Call, Receipt
-from hoosh.core.errors import BadRequest, HooshError, NotFound
+from hoosh.core.call import Call, Failure, Receipt
+from hoosh.core.errors import BadRequest, NotFound
 from hoosh.core.plan import Target
 from hoosh.core.pool import Terms
 from hoosh.core.principal import Principal
@@ -142,7 +142,7 @@ def _past(receipt: Receipt, decision: Decision) -> dict[str, object]:
         "status": receipt.status,
         "served_by": _target(receipt.target) if receipt.target is not None and receipt.outcome.value == "ok" else None,
         "attempts": receipt.attempts,
-        "failed": [{**_target(tried.target), "error": _error(tried.error)} for tried in receipt.tried],
+        "failed": [{**_target(failure.target), "error": _error(failure)} for failure in receipt.tried],
         "first_event_ms": round(receipt.first_event_ns / 1e6, 1),
         "total_ms": round(receipt.total_ns / 1e6, 1),
     }
@@ -173,8 +173,8 @@ def _target(target: Target) -> dict[str, object]:
     return told
 
 
-def _error(error: HooshError) -> dict[str, object]:
-    return {"code": error.code, "status": error.status, "message": error.message}
+def _error(failure: Failure) -> dict[str, object]:
+    return {"code": failure.code, "status": failure.status, "message": failure.message}
 
 
 def _number(asked: Mapping[str, str], name: str) -> int | None:
