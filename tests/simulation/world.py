@@ -1,7 +1,6 @@
 """Several gateways on one store in virtual time, made of the real parts, and everything that may befall them.
 
-All chance comes from one seed. `World.run` takes so many operations; every few thousand it lets all come to rest, and
-then everything must add up.
+All chance comes from one seed. Every few thousand operations all comes to rest, and then everything must add up.
 """
 
 import asyncio
@@ -147,7 +146,8 @@ class World:
             self._count(f"not extended: {error.code}")
             self.truth.not_extended(call, before)
         else:
-            call.sure = call.sure if self.kind.journal else call.posted
+            if not self.kind.journal and not call.is_swept:  # what was closed meanwhile stays as it was (RANK)
+                call.sure = call.posted
 
     def settle(self) -> None:
         gateway = self._any()
