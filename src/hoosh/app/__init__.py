@@ -125,7 +125,7 @@ class Gateway:
         prices = price_book(self.config, self.clock)
         self.router = Router(self.catalog, rules(self.config, self.engines), prices, self.budgeting.escrow)
         self.metering = Metering(self._journal, self.catalog, self.budgeting, self.place)
-        self.engine = Engine(self._world(self.config, prices))
+        self.engine = Engine(self._world(self.config, prices, self.generation))
         self.cache_room.define(self.config)
         self.metering.engine, self.metering.cached = self.engine, self.cache_room.cached
         self._open_pages()
@@ -143,23 +143,23 @@ class Gateway:
         backends += [backend for backend in self._found if backend.name not in taken]
         prices = price_book(config, self.clock)
         new_rules = rules(config, self.engines)
-        self.generation += 1
-        world = self._world(config, prices)
-        pools, keys = pools_of(config), configured_keys(config)
+        world = self._world(config, prices, self.generation + 1)
+        pools, keys, admission = pools_of(config), configured_keys(config), admission_rules(config)
         # From here on nothing may fail, and nothing awaits.
         self.budgeting.define(config, pools)
         self.key_room.define(config, keys)
         self.cache_room.define(config)
-        self.admission.define(admission_rules(config))
+        self.admission.define(admission)
         self.catalog.define(backends)
         self.catalog.vitals.set_rules(breaker_rules(config))
         self.router.define(new_rules, prices)
         self.decisions.keep(config.routing.keep_decisions)
         self.engine.world = world
+        self.generation = world.generation
         self.config = config
         return found_changes
 
-    def _world(self, config: Config, prices: Prices) -> World:
+    def _world(self, config: Config, prices: Prices, generation: int) -> World:
         return World(
             limits=limiting(config, self.limits),
             cashier=Cashier(self.budgeting.escrow, prices),
@@ -173,7 +173,7 @@ class Gateway:
             caching=self.cache_room.caching(config),
             admission=self.admission if config.overload.enabled else None,
             pressure=Pressure(config.overload.max_calls, self.admission.shedding) if config.overload.enabled else None,
-            generation=self.generation,
+            generation=generation,
         )
 
     def _share(self, processes: int) -> None:

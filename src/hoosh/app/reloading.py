@@ -6,7 +6,7 @@ It is read again when the process gets SIGHUP, when an admin asks, and with `ser
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -74,13 +74,13 @@ def refuse(error: ConfigError) -> None:
     log.error("the configuration stays as it is: %s", error.message)
 
 
-def reload_on_signal(reload: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+def reload_on_signal(reload: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
     """Reload at SIGHUP until the answer is called."""
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[None]] = set()
 
     def start() -> None:
-        task = loop.create_task(_awaited(reload))
+        task = loop.create_task(reload())
         running.add(task)
         task.add_done_callback(running.discard)
 
@@ -97,15 +97,11 @@ def reload_on_signal(reload: Callable[[], Awaitable[None]]) -> Callable[[], None
 def watching(path: Path, reload: Callable[[], Awaitable[None]]) -> Callable[[], None]:
     """Reload when the file changes, until the answer is called."""
     task = asyncio.get_running_loop().create_task(watch(path, reload, _mark(path)))
-    return lambda: _cancel(task)
 
+    def end() -> None:
+        task.cancel()
 
-def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-
-
-async def _awaited(what: Callable[[], Awaitable[None]]) -> None:
-    await what()
+    return end
 
 
 async def watch(path: Path, changed: Callable[[], Awaitable[None]], taken: Mark) -> None:

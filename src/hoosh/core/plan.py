@@ -43,6 +43,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hedge_s: float = 0.0
     last: tuple[Target, ...] = ()
 
+    @property
+    def end(self) -> Target:
+        """Whose wait is worth it: nobody comes after it, or only those that are left alone."""
+        return (self.targets or self.last)[-1]
+
 
 class Attempt(msgspec.Struct, frozen=True):
     """The `n`-th attempt of a call, counted from 1, after `delay_s`; `anyhow`: though its circuit breaker is open."""

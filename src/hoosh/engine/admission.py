@@ -114,7 +114,7 @@ class Admission:
     async def wait(self, account: Account, target: Target, held: AsyncExitStack) -> Slot:
         """A place until `held` closes, in turn. Raises Full where another target is left to ask, Shed."""
         plan, attempt = account.plan, account.attempt
-        if target != plan.targets[-1] and (attempt is None or attempt.n < plan.attempts):
+        if target != plan.end and (attempt is None or attempt.n < plan.attempts):
             raise Full(f"{target} has all the calls that it can take")
         gate = self._gate(target)
         entry, left_ns = self._join(gate, account.call, target)

@@ -43,5 +43,5 @@ def attempts(plan: Plan, draw: Callable[[], float], made: int = 0) -> Generator[
             backoff_s = min(plan.base_s * 2.0**k, plan.max_s) * (0.5 + 0.5 * draw())
             delay_s = max(backoff_s, error.retry_after_s or 0.0)
             asked_s = error.retry_after_s or 0.0
-            if delay_s > plan.max_s or (asked_s > PATIENCE_S and target != plan.targets[-1]):
+            if delay_s > plan.max_s or (asked_s > PATIENCE_S and target != plan.end):
                 break

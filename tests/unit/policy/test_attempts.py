@@ -140,3 +140,9 @@ def test_whoever_is_left_alone_is_asked_in_the_end_and_once() -> None:
 
 def test_who_is_alone_and_left_alone_comes_to_itself() -> None:
     assert len(drive(Plan(targets=TARGETS[:1]), [CircuitOpen("finding out")])) == 1
+
+
+def test_where_all_are_left_alone_one_that_asks_for_a_wait_ends_the_walk_without_a_crash() -> None:
+    plan = Plan(targets=(), last=TARGETS[:2])
+    rows = drive(plan, [Throttled("slow", retry_after_s=1.5)] * 2)
+    assert [str(attempt.target) for attempt, _ in rows] == ["p0/m", "p1/m"]
